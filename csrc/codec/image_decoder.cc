@@ -1,0 +1,55 @@
+#include "codec/image_decoder.h"
+
+#include <string>
+
+#include "base/error.h"
+#include "codec/opencv_reader.h"
+#include "codec/orientation.h"
+
+namespace stoker {
+
+ImageDecoder::ImageDecoder(const DecodeOptions& options)
+    : options_(options), turbo_(options.limits) {}
+
+Size ImageDecoder::Open(ByteSpan bytes) {
+  format_ = SniffFormat(bytes);
+  orientation_ = 1;
+  if (format_ == ImageFormat::kJpeg) {
+    stored_size_ = turbo_.Open(bytes);
+    if (options_.apply_exif_orientation) orientation_ = JpegExifOrientation(bytes);
+    return UprightSize(stored_size_, orientation_);
+  }
+  if (format_ == ImageFormat::kUnknown) {
+    throw StageError(Stage::kDecode,
+                     bytes.size == 0
+                         ? "the file is empty"
+                         : "not an image of a known format (JPEG, PNG, WebP, BMP, TIFF, PNM)");
+  }
+  CheckPixels(SniffSize(format_, bytes), options_.limits);
+  try {
+    whole_ = DecodeWithOpencv(bytes, &pixels_);
+  } catch (const StageError& e) {
+    throw StageError(Stage::kDecode, std::string(FormatName(format_)) + ": " + e.what());
+  }
+  stored_size_ = whole_.size;
+  return stored_size_;
+}
+
+ImageView ImageDecoder::Decode(const Rect& region) {
+  if (format_ != ImageFormat::kJpeg) return whole_.Crop(region);
+  if (orientation_ == 1) return turbo_.Decode(region, &pixels_);
+  const ImageView stored = turbo_.Decode(StoredRect(region, stored_size_, orientation_), &pixels_);
+  const ptrdiff_t row_bytes = ptrdiff_t{region.width} * kChannels;
+  const MutableImageView upright{
+      upright_.Reserve(static_cast<size_t>(row_bytes) * static_cast<size_t>(region.height)),
+      region.size(), row_bytes};
+  MakeUpright(stored, orientation_, upright);
+  return upright;
+}
+
+void ImageDecoder::ShrinkTo(size_t limit) {
+  pixels_.ShrinkTo(limit);
+  upright_.ShrinkTo(limit);
+}
+
+}  // namespace stoker

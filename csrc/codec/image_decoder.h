@@ -1,0 +1,49 @@
+// One decoder for every format: says how large an image is, then decodes the part that is asked
+// for. Content decides the format, never the file's name.
+//
+// One per worker, reused; owns the pixels it returns. Threads: one at a time. Fails with
+// StageError(kDecode).
+#pragma once
+
+#include "base/bytes.h"
+#include "base/image_view.h"
+#include "base/rect.h"
+#include "codec/jpeg/turbo_decoder.h"
+#include "codec/limits.h"
+#include "codec/sniff.h"
+
+namespace stoker {
+
+struct DecodeOptions {
+  DecodeLimits limits;
+  // Turn a JPEG upright as its EXIF orientation says. (TIFF's own orientation is always applied,
+  // as in Pillow; EXIF in other formats is not read.)
+  bool apply_exif_orientation = true;
+};
+
+class ImageDecoder {
+ public:
+  explicit ImageDecoder(const DecodeOptions& options);
+
+  // The size of the upright image in `bytes`, which must outlive the Decode that follows.
+  Size Open(ByteSpan bytes);
+  // The upright pixels of `region`, valid until the next Open.
+  // REQUIRES: Open succeeded; `region` is a non-empty part of its size.
+  ImageView Decode(const Rect& region);
+
+  ImageFormat format() const { return format_; }
+  // Gives scratch memory above `limit` bytes back, after an unusually large image.
+  void ShrinkTo(size_t limit);
+
+ private:
+  const DecodeOptions options_;
+  TurboDecoder turbo_;
+  ByteBuffer pixels_;
+  ByteBuffer upright_;
+  ImageFormat format_ = ImageFormat::kUnknown;
+  int orientation_ = 1;
+  Size stored_size_;
+  ImageView whole_;  // what OpenCV decoded, for formats without partial decoding
+};
+
+}  // namespace stoker

@@ -1,0 +1,225 @@
+#include "image/geometry.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "image/portable_math.h"
+#include "image/resize_weights.h"
+
+namespace stoker {
+namespace {
+
+std::string Text(Size size) { return std::to_string(size.width) + " x " + std::to_string(size.height); }
+
+// Python's round(): to the nearest, ties to even (the default rounding mode).
+int Round(double x) { return static_cast<int>(std::nearbyint(x)); }
+
+// Collects steps and the flips that are still pending behind them.
+class Resolver {
+ public:
+  Resolver(Size in, Geometry* geometry) : size_(in), geometry_(geometry) {
+    geometry_->steps.clear();
+    geometry_->flip_horizontal = geometry_->flip_vertical = false;
+  }
+
+  Size size() const { return size_; }
+
+  void Flip(bool horizontal) {
+    bool& flip = horizontal ? geometry_->flip_horizontal : geometry_->flip_vertical;
+    flip = !flip;
+  }
+
+  // `rect` in coordinates of the image as it is seen, pending flips applied.
+  void Crop(Rect rect, const Op& op) {
+    if (geometry_->flip_horizontal) rect.left = size_.width - rect.right();
+    if (geometry_->flip_vertical) rect.top = size_.height - rect.bottom();
+    if (rect == Whole(size_)) return;
+    const bool inside = Whole(size_).Contains(rect);
+    Step step{inside ? StepKind::kCrop : StepKind::kPadCrop, size_, rect.size(), rect};
+    step.pad_mode = op.pad_mode;
+    step.fill = op.fill;
+    Push(step);
+  }
+
+  void Resize(Size out, Interpolation interpolation) {
+    if (out == size_) return;
+    if (std::exchange(geometry_->flip_horizontal, false)) {
+      Push({StepKind::kFlipHorizontal, size_, size_, {}});
+    }
+    if (std::exchange(geometry_->flip_vertical, false)) {
+      Push({StepKind::kFlipVertical, size_, size_, {}});
+    }
+    Step step{StepKind::kResize, size_, out, {}};
+    step.interpolation = interpolation;
+    Push(step);
+  }
+
+ private:
+  void Push(const Step& step) {
+    geometry_->steps.push_back(step);
+    size_ = step.out;
+  }
+  Size size_;
+  Geometry* geometry_;
+};
+
+Rect CenterRect(Size in, Size crop) {
+  // torchvision pads a smaller image first: (crop − size) // 2 in front.
+  const auto begin = [](int size, int wanted) {
+    return wanted > size ? -((wanted - size) / 2) : Round((size - wanted) / 2.0);
+  };
+  return {begin(in.width, crop.width), begin(in.height, crop.height), crop.width, crop.height};
+}
+
+Rect RandomCropRect(const Op& op, Size in, OpRandom* random) {
+  Padding pad = op.padding;
+  const auto grow = [&](int size, int wanted, int* front, int* back) {
+    if (!op.pad_if_needed || size + *front + *back >= wanted) return;
+    const int missing = wanted - (size + *front + *back);
+    *front += missing;
+    *back += missing;
+  };
+  grow(in.height, op.size.height, &pad.top, &pad.bottom);
+  grow(in.width, op.size.width, &pad.left, &pad.right);
+  const Size padded{in.width + pad.left + pad.right, in.height + pad.top + pad.bottom};
+  if (padded.width < op.size.width || padded.height < op.size.height) {
+    throw StageError(Stage::kTransform, "RandomCrop of " + Text(op.size) +
+                                            " pixels is larger than the padded image, " + Text(padded));
+  }
+  const int top = random->Below(padded.height - op.size.height + 1);
+  const int left = random->Below(padded.width - op.size.width + 1);
+  return {left - pad.left, top - pad.top, op.size.width, op.size.height};
+}
+
+// The coordinates of an axis of `size` that a padded crop's window [begin, end) looks at.
+std::pair<int, int> PaddedRange(int begin, int end, int size, PadMode mode) {
+  int low = size;
+  int high = 0;
+  for (int x = begin; x < end; ++x) {
+    const int from = PaddedCoordinate(x, size, mode);
+    if (from < 0) continue;
+    low = std::min(low, from);
+    high = std::max(high, from + 1);
+  }
+  // A window of nothing but fill: any pixel will do, none is used.
+  return low < high ? std::make_pair(low, high) : std::make_pair(0, 1);
+}
+
+Rect InputWindow(const Step& step) {
+  const Rect& w = step.out_window;
+  switch (step.kind) {
+    case StepKind::kCrop: return w.Shifted(step.rect.left, step.rect.top);
+    case StepKind::kFlipHorizontal:
+      return {step.in.width - w.right(), w.top, w.width, w.height};
+    case StepKind::kFlipVertical:
+      return {w.left, step.in.height - w.bottom(), w.width, w.height};
+    case StepKind::kPadCrop: {
+      const Rect r = w.Shifted(step.rect.left, step.rect.top);
+      const auto x = PaddedRange(r.left, r.right(), step.in.width, step.pad_mode);
+      const auto y = PaddedRange(r.top, r.bottom(), step.in.height, step.pad_mode);
+      return {x.first, y.first, x.second - x.first, y.second - y.first};
+    }
+    case StepKind::kResize: break;
+  }
+  const auto x = ResizeSupport(step.in.width, step.out.width, w.left, w.right(), step.interpolation);
+  const auto y = ResizeSupport(step.in.height, step.out.height, w.top, w.bottom(), step.interpolation);
+  return {x.first, y.first, x.second - x.first, y.second - y.first};
+}
+
+}  // namespace
+
+int PaddedCoordinate(int x, int size, PadMode mode) {
+  if (x >= 0 && x < size) return x;
+  switch (mode) {
+    case PadMode::kConstant: return -1;
+    case PadMode::kEdge: return x < 0 ? 0 : size - 1;
+    case PadMode::kReflect: {
+      if (size == 1) return 0;
+      const int period = 2 * (size - 1);
+      const int at = ((x % period) + period) % period;
+      return at < size ? at : period - at;
+    }
+    case PadMode::kSymmetric: {
+      const int period = 2 * size;
+      const int at = ((x % period) + period) % period;
+      return at < size ? at : period - 1 - at;
+    }
+  }
+  return -1;
+}
+
+Size ResizedSize(const Op& op, Size in) {
+  if (op.short_side <= 0) return op.size;
+  const int short_in = std::min(in.width, in.height);
+  const int long_in = std::max(in.width, in.height);
+  int new_short = op.short_side;
+  int new_long = static_cast<int>(static_cast<double>(int64_t{new_short} * long_in) / short_in);
+  if (op.max_size > 0 && new_long > op.max_size) {
+    new_short = static_cast<int>(static_cast<double>(int64_t{op.max_size} * new_short) / new_long);
+    new_long = op.max_size;
+  }
+  new_short = std::max(new_short, 1);
+  return in.width <= in.height ? Size{new_short, new_long} : Size{new_long, new_short};
+}
+
+Rect RandomResizedCropRect(const Op& op, Size in, OpRandom* random) {
+  const double area = static_cast<double>(in.pixels());
+  const double log_min = PortableLog(op.ratio[0]);
+  const double log_max = PortableLog(op.ratio[1]);
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    const double target = area * random->Uniform(op.scale[0], op.scale[1]);
+    const double ratio = PortableExp(random->Uniform(log_min, log_max));
+    const int width = Round(std::sqrt(target * ratio));
+    const int height = Round(std::sqrt(target / ratio));
+    if (width > 0 && width <= in.width && height > 0 && height <= in.height) {
+      const int top = random->Below(in.height - height + 1);
+      const int left = random->Below(in.width - width + 1);
+      return {left, top, width, height};
+    }
+  }
+  const double in_ratio = static_cast<double>(in.width) / in.height;
+  Size size = in;
+  if (in_ratio < op.ratio[0]) {
+    size.height = std::max(1, std::min(in.height, Round(in.width / op.ratio[0])));
+  } else if (in_ratio > op.ratio[1]) {
+    size.width = std::max(1, std::min(in.width, Round(in.height * op.ratio[1])));
+  }
+  return {(in.width - size.width) / 2, (in.height - size.height) / 2, size.width, size.height};
+}
+
+void ResolveGeometry(const std::vector<Op>& ops, Size in, const SampleKey& key, Geometry* geometry) {
+  Resolver resolver(in, geometry);
+  for (size_t i = 0; i < ops.size(); ++i) {
+    const Op& op = ops[i];
+    OpRandom random(key, static_cast<int>(i));
+    switch (op.kind) {
+      case OpKind::kResize:
+        resolver.Resize(ResizedSize(op, resolver.size()), op.interpolation);
+        break;
+      case OpKind::kCenterCrop: resolver.Crop(CenterRect(resolver.size(), op.size), op); break;
+      case OpKind::kRandomCrop: resolver.Crop(RandomCropRect(op, resolver.size(), &random), op); break;
+      case OpKind::kRandomResizedCrop:
+        resolver.Crop(RandomResizedCropRect(op, resolver.size(), &random), op);
+        resolver.Resize(op.size, op.interpolation);
+        break;
+      case OpKind::kRandomHorizontalFlip:
+        if (random.Uniform() < op.probability) resolver.Flip(/*horizontal=*/true);
+        break;
+      case OpKind::kRandomVerticalFlip:
+        if (random.Uniform() < op.probability) resolver.Flip(/*horizontal=*/false);
+        break;
+    }
+  }
+  geometry->out = resolver.size();
+  Rect window = Whole(geometry->out);
+  for (auto step = geometry->steps.rbegin(); step != geometry->steps.rend(); ++step) {
+    step->out_window = window;
+    window = step->in_window = InputWindow(*step);
+  }
+  geometry->decode = window;
+}
+
+}  // namespace stoker

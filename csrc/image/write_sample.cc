@@ -1,0 +1,214 @@
+#include "image/write_sample.h"
+
+#include <cstring>
+
+#include "image/simd_targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "image/write_sample.cc"
+#include <hwy/foreach_target.h>  // compiles this file once for each target
+
+#include <hwy/highway.h>
+
+// What is the same for every row of a sample; declared once, seen by every target's code.
+#ifndef STOKER_IMAGE_WRITE_SAMPLE_ROW_
+#define STOKER_IMAGE_WRITE_SAMPLE_ROW_
+namespace stoker {
+
+template <typename T>
+inline T Element(uint8_t pixel, const SampleFormat& format, int channel);
+template <>
+inline uint8_t Element<uint8_t>(uint8_t pixel, const SampleFormat&, int) {
+  return pixel;
+}
+template <>
+inline float Element<float>(uint8_t pixel, const SampleFormat& format, int channel) {
+  const auto c = static_cast<size_t>(channel);
+  return static_cast<float>(pixel) * format.scale[c] + format.bias[c];
+}
+
+// Pixels [begin, end) of one row, to three planes or interleaved; the oracle, and the kernels' tail.
+template <typename T>
+inline void WriteRowScalar(const uint8_t* row, int begin, int end, int width, bool flip,
+                           const SampleFormat& format, size_t plane, T* out) {
+  for (int x = begin; x < end; ++x) {
+    const auto to = static_cast<size_t>(flip ? width - 1 - x : x);
+    for (int c = 0; c < kChannels; ++c) {
+      const T value = Element<T>(row[x * kChannels + c], format, c);
+      out[format.channels_last ? to * kChannels + static_cast<size_t>(c)
+                               : static_cast<size_t>(c) * plane + to] = value;
+    }
+  }
+}
+
+// Calls write_row(row, out) for every row of the output, `out` being where the row begins (in the
+// first plane).
+template <typename T, typename WriteRow>
+inline void ForEachRow(const ImageView& in, bool flip_vertical, const SampleFormat& format, T* out,
+                       const WriteRow& write_row) {
+  const auto step = static_cast<size_t>(in.size.width) *
+                    (format.channels_last ? static_cast<size_t>(kChannels) : size_t{1});
+  for (int y = 0; y < in.size.height; ++y) {
+    const int from = flip_vertical ? in.size.height - 1 - y : y;
+    write_row(in.row(from), out + static_cast<size_t>(y) * step);
+  }
+}
+
+}  // namespace stoker
+#endif  // STOKER_IMAGE_WRITE_SAMPLE_ROW_
+
+HWY_BEFORE_NAMESPACE();
+namespace stoker {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+alignas(16) constexpr uint8_t kReversed[16] = {15, 14, 13, 12, 11, 10, 9, 8,
+                                               7,  6,  5,  4,  3,  2,  1, 0};
+
+#if HWY_TARGET != HWY_SCALAR
+
+using D8 = hn::FixedTag<uint8_t, 16>;
+
+void StorePixels(hn::Vec<D8> pixels, const SampleFormat& /*format*/, int /*channel*/, uint8_t* out) {
+  hn::StoreU(pixels, D8(), out);
+}
+
+// Sixteen pixels of one channel to floats, as many at a time as a vector takes.
+void StorePixels(hn::Vec<D8> pixels, const SampleFormat& format, int channel, float* out) {
+  const hn::CappedTag<float, 16> df;
+  const hn::Rebind<int32_t, decltype(df)> di;
+  const hn::Rebind<uint8_t, decltype(df)> du8;
+  alignas(16) uint8_t bytes[16];
+  hn::Store(pixels, D8(), bytes);
+  const auto c = static_cast<size_t>(channel);
+  const auto scale = hn::Set(df, format.scale[c]);
+  const auto bias = hn::Set(df, format.bias[c]);
+  for (size_t i = 0; i < 16; i += hn::Lanes(df)) {
+    const auto value = hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(du8, bytes + i)));
+    hn::StoreU(hn::Add(hn::Mul(value, scale), bias), df, out + i);
+  }
+}
+
+// Sixteen pixels at a time, from interleaved to three planes.
+template <typename T>
+void WriteRowPlanar(const uint8_t* row, int width, bool flip, const SampleFormat& format,
+                    size_t plane, T* out) {
+  const D8 d8;
+  const auto reversed = hn::Load(d8, kReversed);
+  int x = 0;
+  for (; x + 16 <= width; x += 16) {
+    auto r = hn::Zero(d8);
+    auto g = hn::Zero(d8);
+    auto b = hn::Zero(d8);
+    hn::LoadInterleaved3(d8, row + x * kChannels, r, g, b);
+    if (flip) {
+      r = hn::TableLookupBytes(r, reversed);
+      g = hn::TableLookupBytes(g, reversed);
+      b = hn::TableLookupBytes(b, reversed);
+    }
+    T* to = out + (flip ? width - 16 - x : x);
+    StorePixels(r, format, 0, to);
+    StorePixels(g, format, 1, to + plane);
+    StorePixels(b, format, 2, to + 2 * plane);
+  }
+  WriteRowScalar(row, x, width, width, flip, format, plane, out);
+}
+
+// Interleaved floats: vectors of scale and bias that repeat every three channels.
+void WriteRowInterleaved(const uint8_t* row, int width, const SampleFormat& format, float* out) {
+  const hn::CappedTag<float, 16> df;
+  const hn::Rebind<int32_t, decltype(df)> di;
+  const hn::Rebind<uint8_t, decltype(df)> du8;
+  const size_t lanes = hn::Lanes(df);
+  // 3 × lanes elements hold whole pixels, and the pattern starts anew.
+  alignas(64) float scale[48];
+  alignas(64) float bias[48];
+  for (size_t i = 0; i < 3 * lanes; ++i) {
+    scale[i] = format.scale[i % 3];
+    bias[i] = format.bias[i % 3];
+  }
+  const size_t elements = static_cast<size_t>(width) * kChannels;
+  size_t i = 0;
+  for (; i + 3 * lanes <= elements; i += 3 * lanes) {
+    for (size_t j = 0; j < 3 * lanes; j += lanes) {
+      const auto value = hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(du8, row + i + j)));
+      const auto scaled = hn::Mul(value, hn::Load(df, scale + j));
+      hn::StoreU(hn::Add(scaled, hn::Load(df, bias + j)), df, out + i + j);
+    }
+  }
+  WriteRowScalar(row, static_cast<int>(i / kChannels), width, width, /*flip=*/false, format, 0, out);
+}
+
+#endif  // HWY_TARGET != HWY_SCALAR
+
+template <typename T>
+void WriteSampleOf(const ImageView& in, bool flip_horizontal, bool flip_vertical,
+                   const SampleFormat& format, T* out) {
+  const auto plane = static_cast<size_t>(in.size.pixels());
+  const int width = in.size.width;
+  ForEachRow(in, flip_vertical, format, out, [&](const uint8_t* row, T* to) {
+#if HWY_TARGET != HWY_SCALAR
+    if (!format.channels_last) return WriteRowPlanar(row, width, flip_horizontal, format, plane, to);
+#endif
+    WriteRowScalar(row, 0, width, width, flip_horizontal, format, plane, to);
+  });
+}
+
+void WriteSampleSimd(const ImageView& in, bool flip_horizontal, bool flip_vertical,
+                     const SampleFormat& format, void* slot) {
+#if HWY_TARGET != HWY_SCALAR
+  if (format.channels_last && !flip_horizontal && format.type == ElementType::kFloat32) {
+    ForEachRow(in, flip_vertical, format, static_cast<float*>(slot),
+               [&](const uint8_t* row, float* to) {
+                 WriteRowInterleaved(row, in.size.width, format, to);
+               });
+    return;
+  }
+#endif
+  if (format.type == ElementType::kFloat32) {
+    WriteSampleOf(in, flip_horizontal, flip_vertical, format, static_cast<float*>(slot));
+  } else {
+    WriteSampleOf(in, flip_horizontal, flip_vertical, format, static_cast<uint8_t*>(slot));
+  }
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace stoker
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace stoker {
+namespace {
+
+HWY_EXPORT(WriteSampleSimd);
+
+template <typename T>
+void WriteScalar(const ImageView& in, bool flip_horizontal, bool flip_vertical,
+                 const SampleFormat& format, T* out) {
+  const auto plane = static_cast<size_t>(in.size.pixels());
+  ForEachRow(in, flip_vertical, format, out, [&](const uint8_t* row, T* to) {
+    WriteRowScalar(row, 0, in.size.width, in.size.width, flip_horizontal, format, plane, to);
+  });
+}
+
+}  // namespace
+
+void WriteSample(const ImageView& in, bool flip_horizontal, bool flip_vertical,
+                 const SampleFormat& format, void* slot) {
+  HWY_DYNAMIC_DISPATCH(WriteSampleSimd)(in, flip_horizontal, flip_vertical, format, slot);
+}
+
+void WriteSampleScalar(const ImageView& in, bool flip_horizontal, bool flip_vertical,
+                       const SampleFormat& format, void* slot) {
+  if (format.type == ElementType::kFloat32) {
+    WriteScalar(in, flip_horizontal, flip_vertical, format, static_cast<float*>(slot));
+  } else {
+    WriteScalar(in, flip_horizontal, flip_vertical, format, static_cast<uint8_t*>(slot));
+  }
+}
+
+}  // namespace stoker
+#endif  // HWY_ONCE

@@ -1,0 +1,38 @@
+// The last pass over a sample: flips, conversion, normalisation and layout, straight into its slot
+// of the batch. Kernels with a scalar oracle; all give the same bits.
+//
+// Threads: any; pure.
+#pragma once
+
+#include <array>
+#include <cstddef>
+
+#include "base/image_view.h"
+
+namespace stoker {
+
+enum class ElementType : uint8_t { kUint8, kFloat32 };
+
+// How a slot is filled. A float element is pixel · scale[c] + bias[c]: one multiplication and one
+// addition in float32, never contracted. For torchvision's ToDtype(scale=True) and Normalize that is
+// scale = 1 / (255 · std), bias = −mean / std.
+struct SampleFormat {
+  ElementType type = ElementType::kUint8;
+  bool channels_last = false;  // (height, width, 3) in place of (3, height, width)
+  std::array<float, 3> scale{1.0F, 1.0F, 1.0F};
+  std::array<float, 3> bias{0.0F, 0.0F, 0.0F};
+
+  size_t element_bytes() const { return type == ElementType::kFloat32 ? sizeof(float) : 1; }
+  size_t SampleBytes(Size size) const {
+    return static_cast<size_t>(size.pixels()) * kChannels * element_bytes();
+  }
+};
+
+// Writes `in`, mirrored as asked, to `slot`: format.SampleBytes(in.size) bytes, aligned to the
+// element. `in`'s rows must be followed by ByteBuffer::kPadding readable bytes.
+void WriteSample(const ImageView& in, bool flip_horizontal, bool flip_vertical,
+                 const SampleFormat& format, void* slot);
+void WriteSampleScalar(const ImageView& in, bool flip_horizontal, bool flip_vertical,
+                       const SampleFormat& format, void* slot);
+
+}  // namespace stoker

@@ -1,0 +1,73 @@
+// Reading whole files: one open, one read into a reused buffer, and a hint to the kernel for the
+// files that come next.
+//
+// Threads: any; a ReadAheadSlot is shared by the two workers that may meet on it. Failures are
+// StageError(kRead) with the system's own words.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/bytes.h"
+
+namespace stoker {
+
+// A file descriptor, owned.
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : fd_(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept : fd_(other.Release()) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept;
+  UniqueFd(const UniqueFd&) = delete;
+  UniqueFd& operator=(const UniqueFd&) = delete;
+  ~UniqueFd();
+
+  int get() const { return fd_; }
+  bool valid() const { return fd_ >= 0; }
+  int Release() {
+    const int fd = fd_;
+    fd_ = -1;
+    return fd;
+  }
+
+ private:
+  int fd_ = -1;
+};
+
+// The signature of read(2), so that tests can pass one that is interrupted or returns little.
+using ReadFn = ssize_t (*)(int fd, void* out, size_t bytes);
+
+// Opens a regular file for reading. Throws StageError where there is none (a folder or a pipe says
+// what it is).
+UniqueFd OpenFile(const char* path);
+
+// The file's bytes, in `buffer`, valid until the buffer's next use. Goes on after short reads and
+// EINTR; a file that shrinks meanwhile is an error.
+ByteSpan ReadFile(const UniqueFd& fd, ByteBuffer* buffer, ReadFn read_fn = nullptr);
+
+// A file that somebody opened ahead of its turn and told the kernel to fetch. The worker whose turn
+// it is takes the descriptor, so the file is opened once; whichever side comes second cleans up.
+class ReadAheadSlot {
+ public:
+  ReadAheadSlot() = default;
+  ReadAheadSlot(const ReadAheadSlot&) = delete;
+  ReadAheadSlot& operator=(const ReadAheadSlot&) = delete;
+  ~ReadAheadSlot();
+
+  // Opens `path`, starts the kernel's read-ahead and keeps the descriptor for Take(). Does nothing
+  // where Take() was there first. An error is not reported: it comes again at the sample's turn.
+  void Start(const char* path);
+  // The descriptor, or an invalid one where Start() has not happened (and now never will).
+  UniqueFd Take();
+
+ private:
+  static constexpr int kEmpty = -1;
+  static constexpr int kTaken = -2;
+  std::atomic<int> fd_{kEmpty};
+};
+
+}  // namespace stoker

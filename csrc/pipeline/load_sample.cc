@@ -1,0 +1,86 @@
+#include "pipeline/load_sample.h"
+
+#include <new>
+
+#include "base/error.h"
+
+namespace stoker {
+namespace {
+
+// Scratch that one unusually large image leaves behind is given back above this size.
+constexpr size_t kKeptScratchBytes = size_t{16} << 20;
+
+}  // namespace
+
+SampleWorker::SampleWorker(const SamplePlan& plan) : plan_(plan), decoder_(plan.decode) {}
+
+void SampleWorker::LoadSample(const SampleTable& table, const SampleKey& key, ReadAheadSlot* ahead,
+                              WorkerClock* clock, void* slot) {
+  Stage stage = Stage::kRead;
+  const auto fail = [&](Stage at, const char* reason) -> DataError {
+    return {static_cast<int64_t>(key.index), table.Path(key.index), at, reason};
+  };
+  try {
+    UniqueFd fd = ahead->Take();
+    if (!fd.valid()) {
+      table.PathTo(key.index, &path_);
+      fd = OpenFile(path_.c_str());
+    }
+    const ByteSpan bytes = ReadFile(fd, &file_);
+    clock->Lap(Stage::kRead);
+
+    stage = Stage::kDecode;
+    Prepare(bytes, key);
+    clock->Lap(Stage::kDecode);
+
+    stage = Stage::kTransform;
+    Write(slot);
+    clock->Lap(Stage::kTransform);
+  } catch (const StageError& e) {
+    throw fail(e.stage(), e.what());
+  } catch (const std::bad_alloc&) {
+    throw fail(stage, "out of memory");
+  }
+  file_.ShrinkTo(kKeptScratchBytes);
+  decoder_.ShrinkTo(kKeptScratchBytes);
+  applier_.ShrinkTo(kKeptScratchBytes);
+}
+
+Size SampleWorker::Prepare(ByteSpan bytes, const SampleKey& key) {
+  const Size size = decoder_.Open(bytes);
+  ResolveGeometry(plan_.ops, size, key, &geometry_);
+  decoded_ = decoder_.Decode(geometry_.decode);
+  return geometry_.out;
+}
+
+Size SampleWorker::PrepareFile(const std::string& path, const SampleKey& key) {
+  return Prepare(ReadFile(OpenFile(path.c_str()), &file_), key);
+}
+
+void SampleWorker::Write(void* slot) {
+  const ImageView image = applier_.Apply(geometry_, decoded_);
+  WriteSample(image, geometry_.flip_horizontal, geometry_.flip_vertical, plan_.format, slot);
+}
+
+std::optional<Size> SamplePlan::FixedSize() const {
+  std::optional<Size> size;
+  for (const Op& op : ops) {
+    switch (op.kind) {
+      case OpKind::kCenterCrop:
+      case OpKind::kRandomCrop:
+      case OpKind::kRandomResizedCrop: size = op.size; break;
+      case OpKind::kResize:
+        if (op.short_side <= 0) {
+          size = op.size;
+        } else if (size) {
+          size = ResizedSize(op, *size);
+        }
+        break;
+      case OpKind::kRandomHorizontalFlip:
+      case OpKind::kRandomVerticalFlip: break;
+    }
+  }
+  return size;
+}
+
+}  // namespace stoker

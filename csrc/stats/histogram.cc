@@ -1,0 +1,30 @@
+#include "stats/histogram.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace stoker {
+
+double HistogramSnapshot::QuantileNs(double q) const {
+  if (count == 0) return 0.0;
+  const double wanted = std::max(1.0, std::ceil(q * static_cast<double>(count)));
+  uint64_t seen = 0;
+  for (int b = 0; b < kHistogramBuckets; ++b) {
+    seen += buckets[static_cast<size_t>(b)];
+    if (static_cast<double>(seen) >= wanted) {
+      return std::min(HistogramBucketMiddleNs(b), static_cast<double>(max_ns));
+    }
+  }
+  return static_cast<double>(max_ns);
+}
+
+void Histogram::AddTo(HistogramSnapshot* sum) const {
+  sum->count += count_.load(std::memory_order_relaxed);
+  sum->total_ns += total_ns_.load(std::memory_order_relaxed);
+  sum->max_ns = std::max(sum->max_ns, max_ns_.load(std::memory_order_relaxed));
+  for (size_t b = 0; b < buckets_.size(); ++b) {
+    sum->buckets[b] += buckets_[b].load(std::memory_order_relaxed);
+  }
+}
+
+}  // namespace stoker

@@ -1,0 +1,29 @@
+#include "stats/worker_clock.h"
+
+#include <algorithm>
+
+namespace stoker {
+
+void WorkerClock::Begin(int64_t now_ns) {
+  const int64_t since = off_since_ns_.load(std::memory_order_relaxed);
+  auto& total = off_ns_[static_cast<size_t>(off_state_.load(std::memory_order_relaxed))];
+  total.store(total.load(std::memory_order_relaxed) + (now_ns - since), std::memory_order_relaxed);
+  off_since_ns_.store(0, std::memory_order_relaxed);
+  last_ns_ = now_ns;
+}
+
+void WorkerClock::End(int64_t now_ns, OffState why) {
+  off_state_.store(why, std::memory_order_relaxed);
+  off_since_ns_.store(now_ns, std::memory_order_relaxed);
+}
+
+int64_t WorkerClock::OffNs(OffState state, int64_t now_ns) const {
+  int64_t total = off_ns_[static_cast<size_t>(state)].load(std::memory_order_relaxed);
+  const int64_t since = off_since_ns_.load(std::memory_order_relaxed);
+  if (since != 0 && off_state_.load(std::memory_order_relaxed) == state) {
+    total += std::max<int64_t>(0, now_ns - since);
+  }
+  return total;
+}
+
+}  // namespace stoker

@@ -1,0 +1,340 @@
+"""``stoker.DataLoader``: torch's DataLoader, with its batches from the C++ core where that can be."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, TypeVar, Union
+
+import torch
+import torch.utils.data as torch_data
+from torch.utils.data import _utils
+from torch.utils.data import dataloader as torch_dataloader
+
+from . import _C
+from ._cpus import auto_workers, usable_cores
+from .datasets import NativeDataset
+from .errors import DataError
+from .stats import ConsumerClock, Durations, LoaderStats, render
+
+__all__ = ["AutoWorkers", "DataLoader"]
+
+T = TypeVar("T")
+Workers = Union[int, Literal["auto"]]
+
+_cores: weakref.WeakSet[_C.Loader] = weakref.WeakSet()
+# Cores that a fork brought along: their workers exist in the parent only, so nothing may touch them.
+_inherited: list[_C.Loader] = []
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Ends the tasks of loaders that are still running when the interpreter exits."""
+    for core in list(_cores):
+        if core.pid == os.getpid():
+            core.stop()
+
+
+class AutoWorkers(int):
+    """A worker count that was worked out for ``num_workers="auto"``.
+
+    An int like any other; given to another DataLoader it stands for "auto" again.
+    """
+
+
+def python_reason(dataset: Any, batched: bool) -> str:
+    """Why the core cannot load ``dataset``'s batches by itself; "" where it can."""
+    kind = type(dataset)
+    if not isinstance(dataset, NativeDataset):
+        return f"{kind.__name__} is not one of Stoker's datasets"
+    for method in ("__getitem__", "__getitems__", "sample_plan", "_target"):
+        if getattr(kind, method, None) is not getattr(NativeDataset, method, None):
+            return f"{kind.__name__} overrides {method}"
+    if batched and dataset.sample_plan().fixed_size is None:
+        return "its transforms leave images of different sizes (add a crop, or Resize((height, width)))"
+    return ""
+
+
+class DataLoader(torch_data.DataLoader[T]):
+    """A DataLoader whose samples are read, decoded and transformed in C++, ahead of the step.
+
+    Takes torch's arguments with torch's meaning, and is a subclass of torch's class. With one of
+    Stoker's datasets the work is done by ``num_workers`` threads of this process; with any other
+    dataset PyTorch's own iteration serves it, and ``report()`` says why.
+
+    A batch is ``[images, targets]``: images (batch, 3, height, width) of the transform's dtype, targets
+    (batch,) int64, as ``default_collate`` makes them. Batches come in the sampler's order. Each owns
+    its memory, pinned or not, for as long as it is kept.
+
+    A sample that cannot be loaded raises DataError from ``next()`` at its batch; the next call goes
+    on with the next batch.
+
+    What differs from torch:
+        num_workers: "auto" (default): the usable cores (affinity and cgroup quota, divided by
+            LOCAL_WORLD_SIZE) less what the training process needs; on the Python path 0, torch's
+            default. ``loader.num_workers`` is the int. 0: in the calling thread.
+        pin_memory: None (default): pinned where there is an accelerator.
+        prefetch_factor: on the native path the number of batches ahead in all (default 2), not
+            for each worker; at least 1. Memory is at most prefetch_factor + 2 batches.
+        memory_format: torch.contiguous_format or torch.channels_last, of the images (native path).
+        worker_init_fn, multiprocessing_context: not used on the native path: it has no processes.
+        collate_fn: on the native path it gets (image, target) samples in the consumer's thread.
+
+    Threads: iterate from one thread at a time. Fork: an iterator belongs to the process that made it
+    and is refused elsewhere; a loader inherited over a fork makes new ones.
+    """
+
+    def __init__(
+        self,
+        dataset: torch_data.Dataset[T],
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: torch_data.Sampler[Any] | Iterable[Any] | None = None,
+        batch_sampler: torch_data.Sampler[list[Any]] | Iterable[list[Any]] | None = None,
+        num_workers: Workers = "auto",
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool | None = None,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
+        generator: torch.Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> None:
+        if memory_format not in (torch.contiguous_format, torch.channels_last):
+            raise ValueError("memory_format must be torch.contiguous_format or torch.channels_last")
+        batched = batch_size is not None or batch_sampler is not None
+        self._python_reason = python_reason(dataset, batched)
+        native = not self._python_reason
+        if isinstance(num_workers, AutoWorkers) or num_workers == "auto":
+            num_workers = AutoWorkers(auto_workers() if native else 0)
+        elif not isinstance(num_workers, int):
+            raise TypeError(f"num_workers must be an int or 'auto', got {num_workers!r}")
+        if native and prefetch_factor is not None and prefetch_factor < 1:
+            raise ValueError(f"prefetch_factor must be at least 1, got {prefetch_factor}")
+        self.memory_format = memory_format
+        self._clock = ConsumerClock()
+        self._core: _C.Loader | None = None  # the core that no iterator is using
+        self._core_made_for: Any = None
+        self._last_core: _C.Loader | None = None
+        super().__init__(
+            dataset,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            sampler=sampler,
+            batch_sampler=batch_sampler,
+            num_workers=num_workers,
+            collate_fn=collate_fn,
+            pin_memory=torch.accelerator.is_available() if pin_memory is None else pin_memory,
+            drop_last=drop_last,
+            timeout=timeout,
+            worker_init_fn=worker_init_fn,
+            # torch takes a context with worker processes only; the native path has none.
+            multiprocessing_context=multiprocessing_context if num_workers > 0 else None,
+            generator=generator,
+            prefetch_factor=prefetch_factor,
+            persistent_workers=persistent_workers,
+            pin_memory_device=pin_memory_device,
+            in_order=in_order,
+        )
+
+    @property
+    def native(self) -> bool:
+        """Whether the C++ core loads the batches; if not, ``report()`` says why."""
+        return not self._python_reason
+
+    def check_worker_number_rationality(self) -> None:
+        """Torch's warning about too many worker processes; the native path has none."""
+        if not self.native:
+            super().check_worker_number_rationality()
+
+    def _get_iterator(self) -> torch_dataloader._BaseDataLoaderIter:
+        self._clock.epoch_begins()
+        if self.native:
+            return _NativeIterator(self)
+        if self.num_workers == 0:
+            return _TimedSingleProcessIterator(self)
+        return _TimedMultiProcessIterator(self)
+
+    def _lease_core(self) -> _C.Loader:
+        """The loader's core, or a new one where another iterator has it or the plan has changed."""
+        dataset = self.dataset
+        assert isinstance(dataset, NativeDataset)
+        made_for = (dataset.transform, dataset.max_pixels, os.getpid())
+        core, self._core = self._core, None
+        if core is not None and core.pid != os.getpid():
+            _inherited.append(core)
+            core = None
+        if core is None or self._core_made_for != made_for:
+            plan = dataset.sample_plan(self.memory_format == torch.channels_last)
+            prefetch = (self.prefetch_factor or 2) if self.num_workers > 0 else 1
+            core = _C.Loader(dataset._table, plan, self.num_workers, prefetch, self.pin_memory)
+            _cores.add(core)
+            self._core_made_for = made_for
+        self._last_core = core
+        return core
+
+    def _return_core(self, core: _C.Loader) -> None:
+        if core.pid == os.getpid():
+            core.stop()
+            self._core = core
+        else:
+            _inherited.append(core)
+
+    def stats(self) -> LoaderStats:
+        """What has been measured since the loader was made; cheap, at any time."""
+        if self.native and self._last_core is not None:
+            core = self._last_core.stats()
+        else:
+            core = {}
+        batches = int(core.get("batches", self._clock.batches))
+        return LoaderStats(
+            path="native" if self.native else "python",
+            workers=int(self.num_workers),
+            batches=self._clock.batches,
+            samples=int(core.get("samples", 0)),
+            failed_batches=int(core.get("failed_batches", 0)),
+            wait=self._clock.wait(),
+            step=self._clock.step(),
+            first_batch_s=self._clock.first_batch_s,
+            ready_share=core.get("ready_at_request", 0) / max(1, batches),
+            stages={name: Durations(**s) for name, s in core.get("stages", {}).items()},
+            waiting_s=float(core.get("waiting_s", 0.0)),
+            idle_s=float(core.get("idle_s", 0.0)),
+        )
+
+    def report(self) -> str:
+        """How long the training loop waited for data, and why, in words."""
+        return render(self.stats(), usable_cores(), self._python_reason)
+
+
+class _Timed:
+    """Runs the consumer's clock around torch's own iterators."""
+
+    _stoker_clock: ConsumerClock
+
+    def _next_data(self) -> Any:
+        self._stoker_clock.asked()
+        data = super()._next_data()  # type: ignore[misc]
+        self._stoker_clock.answered()
+        return data
+
+
+class _TimedSingleProcessIterator(_Timed, torch_dataloader._SingleProcessDataLoaderIter):
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._stoker_clock = loader._clock
+        super().__init__(loader)
+
+
+class _TimedMultiProcessIterator(_Timed, torch_dataloader._MultiProcessingDataLoaderIter):
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._stoker_clock = loader._clock
+        super().__init__(loader)
+
+
+class _NativeIterator(torch_dataloader._BaseDataLoaderIter):
+    """One epoch (with ``persistent_workers`` one after the other) from the core.
+
+    The base class draws the base seed and then makes the sampler's iterator, in torch's order.
+    """
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        super().__init__(loader)
+        self._loader = loader
+        self._clock = loader._clock
+        self._core: _C.Loader | None = None
+        self._epoch = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._failure: Exception | None = None
+        self._exhausted = False
+        self._batch = 0
+        self._core = self._core or self._loader._lease_core()
+        self._core.start_epoch(self._base_seed, self._epoch)
+        self._fill(self._core)
+
+    def _reset(self, loader: DataLoader[Any], first_iter: bool = False) -> None:
+        """The next epoch of ``persistent_workers``: the base seed stays, as in torch."""
+        super()._reset(loader, first_iter)
+        self._clock.epoch_begins()
+        self._epoch += 1
+        self._begin()
+
+    def _fill(self, core: _C.Loader) -> None:
+        """Submit batches until as many are in flight as may be. What the sampler raises is kept
+        until the batches before it have been handed over."""
+        while not self._exhausted and core.in_flight < core.prefetch:
+            try:
+                indices = next(self._sampler_iter)
+                core.submit(list(indices) if self._auto_collation else [indices])
+            except StopIteration:
+                self._exhausted = True
+            except Exception as e:
+                self._failure = e
+                self._exhausted = True
+        if self._exhausted:
+            core.end_of_indices()
+
+    def _next_data(self) -> Any:
+        core = self._core
+        if core is None:
+            raise StopIteration
+        self._clock.asked()
+        if core.in_flight == 0:
+            self._give_back()
+            if self._failure is not None:
+                raise self._failure
+            raise StopIteration
+        if not core.wait(self._timeout):
+            raise RuntimeError(f"DataLoader timed out after {self._timeout} seconds")
+        try:
+            images, labels = core.next()
+        except DataError as e:
+            e.batch = self._batch
+            raise
+        finally:
+            self._batch += 1
+            self._fill(core)
+        data = self._collate(images, labels)
+        self._clock.answered()
+        return data
+
+    def _collate(self, images: torch.Tensor, labels: torch.Tensor) -> Any:
+        """The batch in the structure that torch gives it."""
+        transform = self._dataset.target_transform
+        default = _utils.collate.default_collate if self._auto_collation else _utils.collate.default_convert
+        if transform is None and self._collate_fn is default:
+            return [images, labels] if self._auto_collation else [images[0], int(labels[0])]
+        targets: list[Any] = labels.tolist()
+        if transform is not None:
+            targets = [transform(label) for label in targets]
+        if self._collate_fn is not default:
+            samples = list(zip(images.unbind(0), targets))
+            data = self._collate_fn(samples if self._auto_collation else samples[0])
+        elif self._auto_collation:
+            data = [images, _utils.collate.default_collate(targets)]
+        else:
+            data = _utils.collate.default_convert((images[0], targets[0]))
+        if self._pin_memory:
+            data = _utils.pin_memory.pin_memory(data, self._pin_memory_device)
+        return data
+
+    def _give_back(self) -> None:
+        core, self._core = self._core, None
+        if core is not None:
+            self._loader._return_core(core)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __del__(self) -> None:
+        if getattr(self, "_core", None) is not None:
+            self._give_back()

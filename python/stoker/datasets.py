@@ -1,0 +1,281 @@
+"""Datasets whose samples the C++ core reads by itself.
+
+Samples are rows of flat native arrays, not Python objects: 1.3 million take about 60 MB, once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Union, overload
+
+import torch
+from torch.utils.data import Dataset
+
+from . import _C
+from .transforms import TransformLike, compile_plan
+
+__all__ = ["IMG_EXTENSIONS", "ImageFolder", "ImageList", "NativeDataset"]
+
+StrPath = Union[str, "os.PathLike[str]"]
+
+IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""What ImageFolder takes for an image by its name (torchvision's list); content decides the format."""
+
+MAX_PIXELS = 178_956_970
+"""Larger images are refused before anything is allocated; where Pillow refuses them too."""
+
+
+class NativeDataset(Dataset[tuple[torch.Tensor, Any]]):
+    """Base of Stoker's datasets: a table of paths and labels, and a transform.
+
+    ``dataset[i]`` is ``(image, target)``: a uint8 (or, after ToDtype, float32) tensor of shape
+    (3, height, width), computed in the calling thread; its randomness comes from torch's generator.
+    ``stoker.DataLoader`` does not go through it: the core loads whole batches from the table.
+
+    Args:
+        table: the samples.
+        transform: descriptions from :mod:`stoker.transforms`; None leaves the image as it is.
+        target_transform: a Python callable, called for each label in the consumer's thread.
+        max_pixels: larger images raise DataError before anything is allocated for them.
+    """
+
+    def __init__(
+        self,
+        table: _C.SampleTable,
+        transform: TransformLike = None,
+        target_transform: Callable[[int], Any] | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        table.shrink_to_fit()
+        self._table = table
+        self._local = threading.local()
+        self.transform = transform
+        self.target_transform = target_transform
+        self.max_pixels = max_pixels
+        self.sample_plan()  # refuses a transform that cannot run, here and not in the first epoch
+
+    def sample_plan(self, channels_last: bool = False) -> _C.SamplePlan:
+        """What the core does to each sample, compiled from ``transform`` as it is now."""
+        plan = compile_plan(self.transform, channels_last)
+        plan.max_pixels = self.max_pixels
+        return plan
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
+        size = len(self)
+        if not -size <= index < size:
+            raise IndexError(f"sample {index} of a dataset of {size}")
+        index = int(index) % size
+        seed = int(torch.empty((), dtype=torch.int64).random_().item())
+        image = self._decoder().from_table(self._table, index, seed)
+        return image, self._target(index)
+
+    def _target(self, index: int) -> Any:
+        label = self._table.label(index)
+        return label if self.target_transform is None else self.target_transform(label)
+
+    def _decoder(self) -> _C.Decoder:
+        """This thread's decoder for the present transform."""
+        made_for = (self.transform, self.max_pixels)
+        if getattr(self._local, "made_for", None) != made_for:
+            self._local.decoder = _C.Decoder(self.sample_plan())
+            self._local.made_for = made_for
+        decoder: _C.Decoder = self._local.decoder
+        return decoder
+
+    def path(self, index: int) -> str:
+        """The file of sample ``index``."""
+        return os.fsdecode(self._table.path(index))
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        del state["_local"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._local = threading.local()
+
+
+class _View(Sequence[Any]):
+    """A read-only list over the table that makes its elements when asked for them."""
+
+    def __init__(self, table: _C.SampleTable, element: Callable[[int], Any]) -> None:
+        self._table = table
+        self._element = element
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self._element(i) for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of a dataset of {len(self)}")
+        return self._element(index % len(self))
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self._element(i) for i in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(repr(e) for e in self[:3])
+        return f"[{shown}{', …' if len(self) > 3 else ''}]"
+
+
+class ImageFolder(NativeDataset):
+    """Images in one folder a class, as torchvision's ImageFolder, in the same order.
+
+    Args:
+        root: folder of class folders; images may lie at any depth below theirs.
+        transform, target_transform, max_pixels: see NativeDataset.
+        is_valid_file: takes a path and says whether it is a sample; default: by IMG_EXTENSIONS.
+        allow_empty: whether a class may have no image.
+
+    Attributes:
+        classes: class names, sorted.
+        class_to_idx: name → label.
+
+    Raises:
+        FileNotFoundError: ``root`` does not exist, has no class folder, or a class has no image.
+    """
+
+    def __init__(
+        self,
+        root: StrPath,
+        transform: TransformLike = None,
+        target_transform: Callable[[int], Any] | None = None,
+        is_valid_file: Callable[[str], bool] | None = None,
+        allow_empty: bool = False,
+        *,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.root = os.fspath(root)
+        if not os.path.isdir(self.root):
+            raise FileNotFoundError(f"{self.root} is not a folder")
+        self.classes = sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir())
+        if not self.classes:
+            raise FileNotFoundError(f"{self.root} has no class folders (one folder for each class)")
+        self.class_to_idx = {name: label for label, name in enumerate(self.classes)}
+        valid = is_valid_file or (lambda path: path.lower().endswith(IMG_EXTENSIONS))
+        table = _C.SampleTable(os.fsencode(self.root))
+        empty = []
+        for name, label in self.class_to_idx.items():
+            before = len(table)
+            for folder, _, files in sorted(os.walk(os.path.join(self.root, name), followlinks=True)):
+                for file in sorted(files):
+                    path = os.path.join(folder, file)
+                    if valid(path):
+                        table.append(os.fsencode(path), label)
+            if len(table) == before:
+                empty.append(name)
+        if empty and not allow_empty:
+            raise FileNotFoundError(
+                f"no image found for {len(empty)} of the {len(self.classes)} classes in {self.root}: "
+                f"{', '.join(empty[:5])}{' …' if len(empty) > 5 else ''} "
+                f"(taken for images: {', '.join(IMG_EXTENSIONS)})"
+            )
+        super().__init__(table, transform, target_transform, max_pixels)
+
+    @property
+    def samples(self) -> Sequence[tuple[str, int]]:
+        """(path, label) of every sample; made on the fly, nothing is stored."""
+        return _View(self._table, lambda i: (self.path(i), self._table.label(i)))
+
+    imgs = samples
+
+    @property
+    def targets(self) -> Sequence[int]:
+        """The label of every sample, before ``target_transform``."""
+        return _View(self._table, self._table.label)
+
+    def __repr__(self) -> str:
+        return f"ImageFolder({self.root!r}, {len(self):,} samples, {len(self.classes):,} classes)"
+
+
+class ImageList(NativeDataset):
+    """Images given one by one.
+
+    Args:
+        paths: files.
+        labels: an int for each (a list, tensor or array).
+        transform, target_transform, max_pixels: see NativeDataset.
+
+    Raises:
+        ValueError: not as many labels as paths.
+        TypeError: a label is not an int.
+    """
+
+    def __init__(
+        self,
+        paths: Iterable[StrPath],
+        labels: Iterable[int],
+        transform: TransformLike = None,
+        target_transform: Callable[[int], Any] | None = None,
+        *,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        encoded = [os.fsencode(path) for path in paths]
+        values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
+        if len(values) != len(encoded):
+            raise ValueError(f"{len(encoded)} paths, but {len(values)} labels")
+        table = _C.SampleTable(os.path.commonpath(encoded) if len(encoded) > 1 else b"")
+        for path, label in zip(encoded, values):
+            if isinstance(label, bool) or not hasattr(label, "__index__"):
+                raise TypeError(f"labels must be ints, got {label!r} for {os.fsdecode(path)}")
+            table.append(path, label)
+        super().__init__(table, transform, target_transform, max_pixels)
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """The file of every sample."""
+        return _View(self._table, self.path)
+
+    @property
+    def targets(self) -> Sequence[int]:
+        """The label of every sample, before ``target_transform``."""
+        return _View(self._table, self._table.label)
+
+    def __repr__(self) -> str:
+        return f"ImageList({len(self):,} samples)"
+
+
+_decoders = threading.local()
+
+
+def decode(source: bytes | StrPath, *, max_pixels: int = MAX_PIXELS) -> torch.Tensor:
+    """Decode an image, given as bytes or as a path, to a uint8 RGB tensor of shape (3, height, width).
+
+    JPEG, PNG, WebP, BMP, TIFF and PNM, by content. Pixels equal Pillow's ``convert("RGB")``; a JPEG's
+    EXIF orientation is applied. Runs in the calling thread, without the GIL.
+
+    Raises:
+        DataError: the file cannot be read or decoded; says why.
+    """
+    made_for = getattr(_decoders, "max_pixels", None)
+    if made_for != max_pixels:
+        plan = compile_plan(None)
+        plan.max_pixels = max_pixels
+        _decoders.decoder = _C.Decoder(plan)
+        _decoders.max_pixels = max_pixels
+    decoder: _C.Decoder = _decoders.decoder
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return decoder.from_bytes(bytes(source), 0)
+    if isinstance(source, (str, Path, os.PathLike)):
+        return decoder.from_file(os.fsencode(source), 0)
+    raise TypeError(f"decode takes bytes or a path, not {type(source).__name__}")

@@ -1,0 +1,13 @@
+// What module.cc registers; each function stands in the .cc of its name.
+#pragma once
+
+#include <torch/csrc/utils/pybind.h>
+
+namespace stoker {
+
+// Op, SamplePlan, SampleTable, Decoder: datasets and single samples.
+void BindDataset(pybind11::module_* m);
+// Loader and its statistics.
+void BindLoader(pybind11::module_* m);
+
+}  // namespace stoker

@@ -1,0 +1,191 @@
+#include <pybind11/stl.h>
+#include <torch/csrc/utils/pybind.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+#include "bind.h"
+#include "image/ops.h"
+#include "io/sample_table.h"
+#include "pipeline/load_sample.h"
+#include "tensors.h"
+
+namespace py = pybind11;
+
+namespace stoker {
+namespace {
+
+std::pair<int, int> HeightWidth(const Size& size) { return {size.height, size.width}; }
+Size FromHeightWidth(const std::pair<int, int>& hw) { return {hw.second, hw.first}; }
+
+void BindOps(py::module_* m) {
+  py::enum_<OpKind>(*m, "OpKind")
+      .value("RESIZE", OpKind::kResize)
+      .value("CENTER_CROP", OpKind::kCenterCrop)
+      .value("RANDOM_CROP", OpKind::kRandomCrop)
+      .value("RANDOM_RESIZED_CROP", OpKind::kRandomResizedCrop)
+      .value("RANDOM_HORIZONTAL_FLIP", OpKind::kRandomHorizontalFlip)
+      .value("RANDOM_VERTICAL_FLIP", OpKind::kRandomVerticalFlip);
+  py::enum_<Interpolation>(*m, "Interpolation")
+      .value("NEAREST", Interpolation::kNearest)
+      .value("BILINEAR", Interpolation::kBilinear)
+      .value("BICUBIC", Interpolation::kBicubic);
+  py::enum_<PadMode>(*m, "PadMode")
+      .value("CONSTANT", PadMode::kConstant)
+      .value("EDGE", PadMode::kEdge)
+      .value("REFLECT", PadMode::kReflect)
+      .value("SYMMETRIC", PadMode::kSymmetric);
+  py::class_<Op>(*m, "Op")
+      .def(py::init([](OpKind kind) {
+             Op op;
+             op.kind = kind;
+             return op;
+           }),
+           py::arg("kind"))
+      .def_readwrite("kind", &Op::kind)
+      .def_property(
+          "size", [](const Op& op) { return HeightWidth(op.size); },
+          [](Op& op, const std::pair<int, int>& hw) { op.size = FromHeightWidth(hw); })
+      .def_readwrite("short_side", &Op::short_side)
+      .def_readwrite("max_size", &Op::max_size)
+      .def_readwrite("interpolation", &Op::interpolation)
+      .def_readwrite("scale", &Op::scale)
+      .def_readwrite("ratio", &Op::ratio)
+      .def_readwrite("probability", &Op::probability)
+      .def_property(
+          "padding",  // left, top, right, bottom
+          [](const Op& op) {
+            return std::array<int, 4>{op.padding.left, op.padding.top, op.padding.right,
+                                      op.padding.bottom};
+          },
+          [](Op& op, const std::array<int, 4>& p) { op.padding = {p[0], p[1], p[2], p[3]}; })
+      .def_readwrite("pad_if_needed", &Op::pad_if_needed)
+      .def_readwrite("pad_mode", &Op::pad_mode)
+      .def_readwrite("fill", &Op::fill);
+}
+
+void BindPlan(py::module_* m) {
+  py::class_<SamplePlan>(*m, "SamplePlan")
+      .def(py::init<>())
+      .def_readwrite("ops", &SamplePlan::ops)
+      .def_property(
+          "is_float",
+          [](const SamplePlan& p) { return p.format.type == ElementType::kFloat32; },
+          [](SamplePlan& p, bool is_float) {
+            p.format.type = is_float ? ElementType::kFloat32 : ElementType::kUint8;
+          })
+      .def_property(
+          "channels_last", [](const SamplePlan& p) { return p.format.channels_last; },
+          [](SamplePlan& p, bool on) { p.format.channels_last = on; })
+      .def_property(
+          "scale", [](const SamplePlan& p) { return p.format.scale; },
+          [](SamplePlan& p, const std::array<float, 3>& scale) { p.format.scale = scale; })
+      .def_property(
+          "bias", [](const SamplePlan& p) { return p.format.bias; },
+          [](SamplePlan& p, const std::array<float, 3>& bias) { p.format.bias = bias; })
+      .def_property(
+          "max_pixels", [](const SamplePlan& p) { return p.decode.limits.max_pixels; },
+          [](SamplePlan& p, int64_t pixels) { p.decode.limits.max_pixels = pixels; })
+      .def_property(
+          "max_scans", [](const SamplePlan& p) { return p.decode.limits.max_scans; },
+          [](SamplePlan& p, int scans) { p.decode.limits.max_scans = scans; })
+      .def_property_readonly("fixed_size", [](const SamplePlan& p) {
+        const auto size = p.FixedSize();
+        return size ? std::make_optional(HeightWidth(*size)) : std::nullopt;
+      });
+}
+
+void BindTable(py::module_* m) {
+  py::class_<SampleTable, std::shared_ptr<SampleTable>>(*m, "SampleTable")
+      .def(py::init<std::string>(), py::arg("root"))
+      .def(
+          "append",
+          [](SampleTable& table, const py::bytes& path, int64_t label) {
+            table.Append(std::string_view(path), label);
+          },
+          py::arg("path"), py::arg("label"))
+      .def("shrink_to_fit", &SampleTable::ShrinkToFit)
+      .def("__len__", &SampleTable::size)
+      .def("path",
+           [](const SampleTable& table, size_t index) {
+             if (index >= table.size()) throw py::index_error("no such sample");
+             return py::bytes(table.Path(index));
+           })
+      .def("label",
+           [](const SampleTable& table, size_t index) {
+             if (index >= table.size()) throw py::index_error("no such sample");
+             return table.label(index);
+           })
+      .def_property_readonly("memory_bytes", &SampleTable::memory_bytes)
+      .def(py::pickle([](const SampleTable& table) { return py::bytes(table.Serialize()); },
+                      [](const py::bytes& bytes) {
+                        return std::make_shared<SampleTable>(
+                            SampleTable::Deserialize(std::string_view(bytes)));
+                      }));
+}
+
+// Decodes and transforms single samples, each into a new tensor.
+class Decoder {
+ public:
+  explicit Decoder(const SamplePlan& plan) : format_(plan.format), worker_(plan) {}
+
+  at::Tensor FromBytes(const py::bytes& bytes, uint64_t seed) {
+    const std::string_view view(bytes);
+    const ByteSpan span{reinterpret_cast<const uint8_t*>(view.data()), view.size()};
+    return Finish([&](const SampleKey& key) { return worker_.Prepare(span, key); }, seed, {});
+  }
+  at::Tensor FromFile(const std::string& path, uint64_t seed) {
+    return Finish([&](const SampleKey& key) { return worker_.PrepareFile(path, key); }, seed, path);
+  }
+  // Sample `index` of a data set: as FromFile, and an error names the sample.
+  at::Tensor FromTable(const SampleTable& table, size_t index, uint64_t seed) {
+    const std::string path = table.Path(index);
+    return Finish([&](const SampleKey& key) { return worker_.PrepareFile(path, key); }, seed, path,
+                  static_cast<int64_t>(index));
+  }
+
+ private:
+  template <typename Prepare>
+  at::Tensor Finish(const Prepare& prepare, uint64_t seed, const std::string& path,
+                    int64_t index = -1) {
+    SampleKey key;
+    key.base_seed = seed;
+    try {
+      const py::gil_scoped_release no_gil;
+      const Size size = prepare(key);
+      at::Tensor tensor = EmptySample(format_, size);
+      worker_.Write(tensor.data_ptr());
+      return tensor;
+    } catch (const StageError& e) {
+      throw DataError(index, path, e.stage(), e.what());
+    }
+  }
+
+  const SampleFormat format_;
+  SampleWorker worker_;
+};
+
+void BindDecoder(py::module_* m) {
+  py::class_<Decoder>(*m, "Decoder")
+      .def(py::init<const SamplePlan&>(), py::arg("plan"))
+      .def("from_bytes", &Decoder::FromBytes, py::arg("bytes"), py::arg("seed"))
+      .def(
+          "from_file",
+          [](Decoder& d, const py::bytes& path, uint64_t seed) { return d.FromFile(path, seed); },
+          py::arg("path"), py::arg("seed"))
+      .def("from_table", &Decoder::FromTable, py::arg("table"), py::arg("index"), py::arg("seed"));
+}
+
+}  // namespace
+
+void BindDataset(py::module_* m) {
+  BindOps(m);
+  BindPlan(m);
+  BindTable(m);
+  BindDecoder(m);
+}
+
+}  // namespace stoker
