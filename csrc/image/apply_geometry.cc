@@ -87,8 +87,12 @@ void GeometryApplier::Resize(const Step& step, const ImageView& in, const Mutabl
     column_weights_.Compute(step.in.height, step.out.height, window.top, window.bottom(),
                             step.interpolation);
   }
-  if (rows && columns) {
-    const MutableImageView between = ViewOf(&rows_resized_, {window.width, in.size.height});
+  if (rows && columns && ColumnsFirst(step.in, step.out)) {
+    const MutableImageView between = ViewOf(&between_, {in.size.width, window.height});
+    ResizeColumns(in, column_weights_, step.in_window.top, between);
+    ResizeRows(between, row_weights_, step.in_window.left, out);
+  } else if (rows && columns) {
+    const MutableImageView between = ViewOf(&between_, {window.width, in.size.height});
     ResizeRows(in, row_weights_, step.in_window.left, between);
     ResizeColumns(between, column_weights_, step.in_window.top, out);
   } else if (rows) {
@@ -119,7 +123,7 @@ void GeometryApplier::ResizeNearest(const Step& step, const ImageView& in,
 
 void GeometryApplier::ShrinkTo(size_t limit) {
   for (ByteBuffer& image : images_) image.ShrinkTo(limit);
-  rows_resized_.ShrinkTo(limit);
+  between_.ShrinkTo(limit);
 }
 
 }  // namespace stoker

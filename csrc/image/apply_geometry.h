@@ -27,7 +27,7 @@ class GeometryApplier {
 
   std::array<ByteBuffer, 2> images_;  // a step reads one and writes the other
   int next_ = 0;
-  ByteBuffer rows_resized_;
+  ByteBuffer between_;  // the two passes of a resize
   ResizeWeights row_weights_;
   ResizeWeights column_weights_;
   std::vector<int> columns_from_;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/rect.h"
 #include "image/ops.h"
 
 namespace stoker {
@@ -42,6 +43,14 @@ struct ResizeWeights {
  private:
   std::vector<double> scratch_;
 };
+
+// Whether Pillow (since 13.0) resamples columns before rows: when the height shrinks by more than
+// twice as many pixels as the width (libImaging/Resample.c: ImagingResampleInner). Each pass rounds
+// to 8 bits, so the order shows in the result.
+inline bool ColumnsFirst(Size in, Size out) {
+  const int shrink = in.height - out.height;
+  return shrink > 0 && shrink > 2 * (in.width - out.width);
+}
 
 // The input pixels [first, second) that the outputs [out_begin, out_end) look at.
 std::pair<int, int> ResizeSupport(int in_size, int out_size, int out_begin, int out_end,
