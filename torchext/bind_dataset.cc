@@ -72,8 +72,7 @@ void BindPlan(py::module_* m) {
       .def(py::init<>())
       .def_readwrite("ops", &SamplePlan::ops)
       .def_property(
-          "is_float",
-          [](const SamplePlan& p) { return p.format.type == ElementType::kFloat32; },
+          "is_float", [](const SamplePlan& p) { return p.format.type == ElementType::kFloat32; },
           [](SamplePlan& p, bool is_float) {
             p.format.type = is_float ? ElementType::kFloat32 : ElementType::kUint8;
           })

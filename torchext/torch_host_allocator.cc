@@ -12,7 +12,8 @@ void FreeDataPtr(void* context) { delete static_cast<at::DataPtr*>(context); }
 
 class PinnedAllocator final : public HostAllocator {
  public:
-  explicit PinnedAllocator(at::HostAllocator* torch_allocator) : torch_allocator_(torch_allocator) {}
+  explicit PinnedAllocator(at::HostAllocator* torch_allocator)
+      : torch_allocator_(torch_allocator) {}
 
   HostBlock Allocate(size_t bytes) override {
     auto owner = std::make_unique<at::DataPtr>(torch_allocator_->allocate(bytes));
@@ -50,7 +51,8 @@ at::Tensor TensorFromBlock(HostBlock block, at::IntArrayRef sizes, at::IntArrayR
   }
   at::Storage storage(c10::Storage::use_byte_size_t(), bytes, std::move(owner),
                       /*allocator=*/nullptr, /*resizable=*/false);
-  return at::empty({0}, at::TensorOptions().dtype(dtype)).set_(std::move(storage), 0, sizes, strides);
+  return at::empty({0}, at::TensorOptions().dtype(dtype))
+      .set_(std::move(storage), 0, sizes, strides);
 }
 
 }  // namespace stoker

@@ -29,7 +29,9 @@ struct MutableImageView {
   ptrdiff_t row_bytes = 0;
 
   uint8_t* row(int y) const { return pixels_hwc + y * row_bytes; }
-  operator ImageView() const { return {pixels_hwc, size, row_bytes}; }  // NOLINT(google-explicit-constructor)
+  operator ImageView() const {
+    return {pixels_hwc, size, row_bytes};
+  }  // NOLINT(google-explicit-constructor)
 };
 
 }  // namespace stoker

@@ -19,7 +19,8 @@ struct DecodeLimits {
 inline void CheckPixels(Size size, const DecodeLimits& limits) {
   if (size.pixels() <= limits.max_pixels) return;
   throw StageError(Stage::kDecode, "its header claims " + std::to_string(size.width) + " x " +
-                                       std::to_string(size.height) + " pixels, more than the limit of " +
+                                       std::to_string(size.height) +
+                                       " pixels, more than the limit of " +
                                        std::to_string(limits.max_pixels));
 }
 

@@ -26,7 +26,8 @@ class Fields {
     return value;
   }
   [[noreturn]] void Fail() const {
-    throw StageError(Stage::kDecode, std::string("the ") + format_ + " header is damaged or cut short");
+    throw StageError(Stage::kDecode,
+                     std::string("the ") + format_ + " header is damaged or cut short");
   }
   Size Checked(int64_t width, int64_t height) const {
     if (width <= 0 || height <= 0 || width > INT32_MAX || height > INT32_MAX) Fail();
@@ -55,7 +56,8 @@ Size BmpSize(ByteSpan bytes) {
   const Fields f(bytes, false, "BMP");
   if (f.Get(14, 4) == 12) return f.Checked(f.Get(18, 2), f.Get(20, 2));  // OS/2
   // Negative heights mean rows from top to bottom.
-  return f.Checked(static_cast<int32_t>(f.Get(18, 4)), std::llabs(static_cast<int32_t>(f.Get(22, 4))));
+  return f.Checked(static_cast<int32_t>(f.Get(18, 4)),
+                   std::llabs(static_cast<int32_t>(f.Get(22, 4))));
 }
 
 Size WebpSize(ByteSpan bytes) {

@@ -12,7 +12,9 @@
 namespace stoker {
 namespace {
 
-std::string Text(Size size) { return std::to_string(size.width) + " x " + std::to_string(size.height); }
+std::string Text(Size size) {
+  return std::to_string(size.width) + " x " + std::to_string(size.height);
+}
 
 // Python's round(): to the nearest, ties to even (the default rounding mode).
 int Round(double x) { return static_cast<int>(std::nearbyint(x)); }
@@ -87,7 +89,8 @@ Rect RandomCropRect(const Op& op, Size in, OpRandom* random) {
   const Size padded{in.width + pad.left + pad.right, in.height + pad.top + pad.bottom};
   if (padded.width < op.size.width || padded.height < op.size.height) {
     throw StageError(Stage::kTransform, "RandomCrop of " + Text(op.size) +
-                                            " pixels is larger than the padded image, " + Text(padded));
+                                            " pixels is larger than the padded image, " +
+                                            Text(padded));
   }
   const int top = random->Below(padded.height - op.size.height + 1);
   const int left = random->Below(padded.width - op.size.width + 1);
@@ -112,10 +115,8 @@ Rect InputWindow(const Step& step) {
   const Rect& w = step.out_window;
   switch (step.kind) {
     case StepKind::kCrop: return w.Shifted(step.rect.left, step.rect.top);
-    case StepKind::kFlipHorizontal:
-      return {step.in.width - w.right(), w.top, w.width, w.height};
-    case StepKind::kFlipVertical:
-      return {w.left, step.in.height - w.bottom(), w.width, w.height};
+    case StepKind::kFlipHorizontal: return {step.in.width - w.right(), w.top, w.width, w.height};
+    case StepKind::kFlipVertical: return {w.left, step.in.height - w.bottom(), w.width, w.height};
     case StepKind::kPadCrop: {
       const Rect r = w.Shifted(step.rect.left, step.rect.top);
       const auto x = PaddedRange(r.left, r.right(), step.in.width, step.pad_mode);
@@ -124,8 +125,10 @@ Rect InputWindow(const Step& step) {
     }
     case StepKind::kResize: break;
   }
-  const auto x = ResizeSupport(step.in.width, step.out.width, w.left, w.right(), step.interpolation);
-  const auto y = ResizeSupport(step.in.height, step.out.height, w.top, w.bottom(), step.interpolation);
+  const auto x =
+      ResizeSupport(step.in.width, step.out.width, w.left, w.right(), step.interpolation);
+  const auto y =
+      ResizeSupport(step.in.height, step.out.height, w.top, w.bottom(), step.interpolation);
   return {x.first, y.first, x.second - x.first, y.second - y.first};
 }
 
@@ -190,7 +193,8 @@ Rect RandomResizedCropRect(const Op& op, Size in, OpRandom* random) {
   return {(in.width - size.width) / 2, (in.height - size.height) / 2, size.width, size.height};
 }
 
-void ResolveGeometry(const std::vector<Op>& ops, Size in, const SampleKey& key, Geometry* geometry) {
+void ResolveGeometry(const std::vector<Op>& ops, Size in, const SampleKey& key,
+                     Geometry* geometry) {
   Resolver resolver(in, geometry);
   for (size_t i = 0; i < ops.size(); ++i) {
     const Op& op = ops[i];
@@ -200,7 +204,9 @@ void ResolveGeometry(const std::vector<Op>& ops, Size in, const SampleKey& key, 
         resolver.Resize(ResizedSize(op, resolver.size()), op.interpolation);
         break;
       case OpKind::kCenterCrop: resolver.Crop(CenterRect(resolver.size(), op.size), op); break;
-      case OpKind::kRandomCrop: resolver.Crop(RandomCropRect(op, resolver.size(), &random), op); break;
+      case OpKind::kRandomCrop:
+        resolver.Crop(RandomCropRect(op, resolver.size(), &random), op);
+        break;
       case OpKind::kRandomResizedCrop:
         resolver.Crop(RandomResizedCropRect(op, resolver.size(), &random), op);
         resolver.Resize(op.size, op.interpolation);

@@ -23,7 +23,8 @@ struct Step {
   StepKind kind;
   Size in;
   Size out;
-  Rect rect;  // kCrop, kPadCrop: the result in coordinates of the input; may reach outside (kPadCrop)
+  Rect rect;  // kCrop, kPadCrop: the result in coordinates of the input; may reach outside
+              // (kPadCrop)
   Interpolation interpolation = Interpolation::kBilinear;  // kResize
   PadMode pad_mode = PadMode::kConstant;                   // kPadCrop
   std::array<uint8_t, 3> fill{};                           // kPadCrop

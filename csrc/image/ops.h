@@ -35,17 +35,17 @@ struct Padding {
 // Fields that a kind does not name are ignored by it.
 struct Op {
   OpKind kind = OpKind::kResize;
-  Size size;                                              // the result; all but the flips
-  int short_side = 0;                                     // kResize: > 0 in place of `size`
-  int max_size = 0;                                       // kResize with short_side; 0: none
+  Size size;                                               // the result; all but the flips
+  int short_side = 0;                                      // kResize: > 0 in place of `size`
+  int max_size = 0;                                        // kResize with short_side; 0: none
   Interpolation interpolation = Interpolation::kBilinear;  // kResize, kRandomResizedCrop
-  std::array<double, 2> scale{0.08, 1.0};                 // kRandomResizedCrop: share of the area
-  std::array<double, 2> ratio{3.0 / 4.0, 4.0 / 3.0};      // kRandomResizedCrop: width / height
-  double probability = 0.5;                               // the flips
-  Padding padding;                                        // kRandomCrop
-  bool pad_if_needed = false;                             // kRandomCrop
-  PadMode pad_mode = PadMode::kConstant;                  // kRandomCrop
-  std::array<uint8_t, 3> fill{0, 0, 0};                   // kRandomCrop, kConstant: R, G, B
+  std::array<double, 2> scale{0.08, 1.0};                  // kRandomResizedCrop: share of the area
+  std::array<double, 2> ratio{3.0 / 4.0, 4.0 / 3.0};       // kRandomResizedCrop: width / height
+  double probability = 0.5;                                // the flips
+  Padding padding;                                         // kRandomCrop
+  bool pad_if_needed = false;                              // kRandomCrop
+  PadMode pad_mode = PadMode::kConstant;                   // kRandomCrop
+  std::array<uint8_t, 3> fill{0, 0, 0};                    // kRandomCrop, kConstant: R, G, B
 };
 
 }  // namespace stoker

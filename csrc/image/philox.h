@@ -55,11 +55,11 @@ class OpRandom {
 
   uint64_t Next64() {
     if (used_ == 2) {
-      block_ = Philox4x32({static_cast<uint32_t>(key_.index),
-                           static_cast<uint32_t>(key_.index >> 32 & 0xFFFF) | op_ << 16 | blocks_ << 24,
-                           key_.occurrence, key_.epoch},
-                          {static_cast<uint32_t>(key_.base_seed),
-                           static_cast<uint32_t>(key_.base_seed >> 32)});
+      block_ = Philox4x32(
+          {static_cast<uint32_t>(key_.index),
+           static_cast<uint32_t>(key_.index >> 32 & 0xFFFF) | op_ << 16 | blocks_ << 24,
+           key_.occurrence, key_.epoch},
+          {static_cast<uint32_t>(key_.base_seed), static_cast<uint32_t>(key_.base_seed >> 32)});
       ++blocks_;
       used_ = 0;
     }

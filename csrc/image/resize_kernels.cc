@@ -107,8 +107,10 @@ HWY_INLINE void RowsAtOnce(D8 d8, const uint8_t* in, ptrdiff_t in_row_bytes,
       const auto p23 = hn::BitCast(d16, hn::TableLookupBytesOr0(pixels, taps23));
       const uint32_t* l = low + k / 2;
       const uint32_t* h = high + k / 2;
-      sums.Add(d32, p01, hn::BitCast(d16, hn::Set(du32, l[0])), hn::BitCast(d16, hn::Set(du32, h[0])));
-      sums.Add(d32, p23, hn::BitCast(d16, hn::Set(du32, l[1])), hn::BitCast(d16, hn::Set(du32, h[1])));
+      sums.Add(d32, p01, hn::BitCast(d16, hn::Set(du32, l[0])),
+               hn::BitCast(d16, hn::Set(du32, h[0])));
+      sums.Add(d32, p23, hn::BitCast(d16, hn::Set(du32, l[1])),
+               hn::BitCast(d16, hn::Set(du32, h[1])));
     }
     alignas(16) uint8_t rgb0[kRows * 4];
     hn::Store(hn::DemoteTo(d8_out, sums.Rounded(d32)), d8_out, rgb0);

@@ -1,6 +1,6 @@
-// The two passes of Pillow's resize on interleaved RGB, along rows and along columns, each rounded to
-// 8 bits (libImaging/Resample.c); ColumnsFirst says in which order. Bit-identical to Pillow and to their scalar oracles on every
-// target.
+// The two passes of Pillow's resize on interleaved RGB, along rows and along columns, each rounded
+// to 8 bits (libImaging/Resample.c); ColumnsFirst says in which order. Bit-identical to Pillow and
+// to their scalar oracles on every target.
 //
 // Threads: any; pure. Input rows must be followed by ByteBuffer::kPadding readable bytes; output
 // rows are written exactly.

@@ -31,7 +31,8 @@ struct ResizeWeights {
   };
   int padded_taps = 0;  // the longest run, rounded up to kTapGroup
   std::vector<Run> runs;
-  // runs.size() × padded_taps, in pairs of taps: low0 low1 as one 32-bit word, high0 high1 as another.
+  // runs.size() × padded_taps, in pairs of taps: low0 low1 as one 32-bit word, high0 high1 as
+  // another.
   std::vector<uint32_t> low_pairs;
   std::vector<uint32_t> high_pairs;
   // runs.size() × padded_taps: whole weights, for the scalar oracle.

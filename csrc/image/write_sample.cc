@@ -27,7 +27,8 @@ inline float Element<float>(uint8_t pixel, const SampleFormat& format, int chann
   return static_cast<float>(pixel) * format.scale[c] + format.bias[c];
 }
 
-// Pixels [begin, end) of one row, to three planes or interleaved; the oracle, and the kernels' tail.
+// Pixels [begin, end) of one row, to three planes or interleaved; the oracle, and the kernels'
+// tail.
 template <typename T>
 inline void WriteRowScalar(const uint8_t* row, int begin, int end, int width, bool flip,
                            const SampleFormat& format, size_t plane, T* out) {
@@ -71,7 +72,8 @@ alignas(16) constexpr uint8_t kReversed[16] = {15, 14, 13, 12, 11, 10, 9, 8,
 
 using D8 = hn::FixedTag<uint8_t, 16>;
 
-void StorePixels(hn::Vec<D8> pixels, const SampleFormat& /*format*/, int /*channel*/, uint8_t* out) {
+void StorePixels(hn::Vec<D8> pixels, const SampleFormat& /*format*/, int /*channel*/,
+                 uint8_t* out) {
   hn::StoreU(pixels, D8(), out);
 }
 
@@ -138,7 +140,8 @@ void WriteRowInterleaved(const uint8_t* row, int width, const SampleFormat& form
       hn::StoreU(hn::Add(scaled, hn::Load(df, bias + j)), df, out + i + j);
     }
   }
-  WriteRowScalar(row, static_cast<int>(i / kChannels), width, width, /*flip=*/false, format, 0, out);
+  WriteRowScalar(row, static_cast<int>(i / kChannels), width, width, /*flip=*/false, format, 0,
+                 out);
 }
 
 #endif  // HWY_TARGET != HWY_SCALAR
@@ -150,7 +153,8 @@ void WriteSampleOf(const ImageView& in, bool flip_horizontal, bool flip_vertical
   const int width = in.size.width;
   ForEachRow(in, flip_vertical, format, out, [&](const uint8_t* row, T* to) {
 #if HWY_TARGET != HWY_SCALAR
-    if (!format.channels_last) return WriteRowPlanar(row, width, flip_horizontal, format, plane, to);
+    if (!format.channels_last)
+      return WriteRowPlanar(row, width, flip_horizontal, format, plane, to);
 #endif
     WriteRowScalar(row, 0, width, width, flip_horizontal, format, plane, to);
   });

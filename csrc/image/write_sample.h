@@ -14,8 +14,8 @@ namespace stoker {
 enum class ElementType : uint8_t { kUint8, kFloat32 };
 
 // How a slot is filled. A float element is pixel · scale[c] + bias[c]: one multiplication and one
-// addition in float32, never contracted. For torchvision's ToDtype(scale=True) and Normalize that is
-// scale = 1 / (255 · std), bias = −mean / std.
+// addition in float32, never contracted. For torchvision's ToDtype(scale=True) and Normalize that
+// is scale = 1 / (255 · std), bias = −mean / std.
 struct SampleFormat {
   ElementType type = ElementType::kUint8;
   bool channels_last = false;  // (height, width, 3) in place of (3, height, width)

@@ -23,7 +23,8 @@ template <typename Container>
 void TakeArray(std::string_view* bytes, Container* out) {
   using T = typename Container::value_type;
   uint64_t n = 0;
-  if (bytes->size() < sizeof n) throw std::invalid_argument("sample table: the bytes are cut short");
+  if (bytes->size() < sizeof n)
+    throw std::invalid_argument("sample table: the bytes are cut short");
   std::memcpy(&n, bytes->data(), sizeof n);
   bytes->remove_prefix(sizeof n);
   if (n > bytes->size() / sizeof(T)) {
@@ -103,7 +104,8 @@ SampleTable SampleTable::Deserialize(std::string_view bytes) {
   TakeArray(&bytes, &table.path_begins_);
   TakeArray(&bytes, &table.labels_);
   bool good = bytes.empty() && table.path_begins_.size() == table.labels_.size() + 1 &&
-              table.path_begins_.front() == 0 && table.path_begins_.back() == table.path_bytes_.size();
+              table.path_begins_.front() == 0 &&
+              table.path_begins_.back() == table.path_bytes_.size();
   for (size_t i = 0; good && i < table.labels_.size(); ++i) {
     good = table.path_begins_[i] < table.path_begins_[i + 1];
   }

@@ -59,7 +59,8 @@ class HostBlock {
 class HostAllocator {
  public:
   virtual ~HostAllocator() = default;
-  // At least `bytes` bytes, uninitialised, aligned to 64. Throws std::bad_alloc or the owner's error.
+  // At least `bytes` bytes, uninitialised, aligned to 64. Throws std::bad_alloc or the owner's
+  // error.
   virtual HostBlock Allocate(size_t bytes) = 0;
   // Page-locked, so that a copy to the accelerator can be asynchronous.
   virtual bool pinned() const = 0;

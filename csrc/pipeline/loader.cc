@@ -102,7 +102,8 @@ Loader::~Loader() {
 void Loader::CheckProcess() const {
   if (pid_ != getpid()) {
     throw std::logic_error(
-        "this loader's iterator was made in the parent process and inherited over a fork, where its "
+        "this loader's iterator was made in the parent process and inherited over a fork, where "
+        "its "
         "workers do not exist; make a new iterator (or loader) in this process");
   }
 }

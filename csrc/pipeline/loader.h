@@ -55,8 +55,8 @@ struct Batch {
 // Sums since construction. Durations in nanoseconds.
 struct LoaderStats {
   std::array<HistogramSnapshot, kStageCount> stages;  // per sample, over all workers
-  int64_t waiting_ns = 0;  // over all workers: every batch ahead was full
-  int64_t idle_ns = 0;     // over all workers: nothing was asked for
+  int64_t waiting_ns = 0;           // over all workers: every batch ahead was full
+  int64_t idle_ns = 0;              // over all workers: nothing was asked for
   HistogramSnapshot consumer_wait;  // per batch: how long Next() (with WaitReady) blocked
   int64_t first_batch_ns = 0;       // from the first Submit to the first batch; 0: none yet
   uint64_t batches = 0;             // handed over

@@ -18,7 +18,8 @@ inline constexpr int kHistogramBuckets = 42 * kBucketsPerOctave;
 // The bucket of a duration. Below 8 ns there is a bucket for each nanosecond.
 inline int HistogramBucket(int64_t ns) {
   if (ns < kBucketsPerOctave) return ns < 0 ? 0 : static_cast<int>(ns);
-  const int octave = 63 - __builtin_clzll(static_cast<uint64_t>(ns));  // ns in [2^octave, 2^(octave+1))
+  const int octave =
+      63 - __builtin_clzll(static_cast<uint64_t>(ns));  // ns in [2^octave, 2^(octave+1))
   const int step = static_cast<int>(ns >> (octave - 3)) & (kBucketsPerOctave - 1);
   const int bucket = (octave - 2) * kBucketsPerOctave + step;
   return bucket < kHistogramBuckets ? bucket : kHistogramBuckets - 1;

@@ -16,9 +16,9 @@ inline ByteSpan Span(const Bytes& bytes) { return {bytes.data(), bytes.size()}; 
 struct JpegSpec {
   int width = 64;
   int height = 48;
-  int components = 3;      // 1: gray, 3: YCbCr, 4: CMYK (stored inverted with an Adobe marker)
-  bool ycck = false;       // with 4 components: YCCK in place of CMYK
-  int h_sampling = 2;      // of the first component, the others have 1: 2 × 2 is 4:2:0
+  int components = 3;  // 1: gray, 3: YCbCr, 4: CMYK (stored inverted with an Adobe marker)
+  bool ycck = false;   // with 4 components: YCCK in place of CMYK
+  int h_sampling = 2;  // of the first component, the others have 1: 2 × 2 is 4:2:0
   int v_sampling = 2;
   int quality = 90;
   bool progressive = false;
@@ -33,8 +33,8 @@ Bytes MakeJpeg(const JpegSpec& spec);
 // `jpeg` with an EXIF APP1 segment behind its SOI that says `orientation`.
 Bytes WithExifOrientation(const Bytes& jpeg, int orientation, bool big_endian = false);
 
-// The whole image by libjpeg's plain interface (islow, fancy upsampling, out_color_space RGB, or for
-// four components the raw CMYK): the oracle. Rows are width × channels bytes.
+// The whole image by libjpeg's plain interface (islow, fancy upsampling, out_color_space RGB, or
+// for four components the raw CMYK): the oracle. Rows are width × channels bytes.
 Bytes DecodeWithLibjpeg(const Bytes& jpeg, int* width, int* height, int* channels);
 
 // Uncompressed files of these formats, written byte by byte. `rgb`: width × height × 3.
