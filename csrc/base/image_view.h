@@ -29,9 +29,8 @@ struct MutableImageView {
   ptrdiff_t row_bytes = 0;
 
   uint8_t* row(int y) const { return pixels_hwc + y * row_bytes; }
-  operator ImageView() const {
-    return {pixels_hwc, size, row_bytes};
-  }  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor): reading what may be written is always fine.
+  operator ImageView() const { return {pixels_hwc, size, row_bytes}; }
 };
 
 }  // namespace stoker

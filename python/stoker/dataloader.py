@@ -5,8 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, TypeVar, Union
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.utils.data as torch_data
@@ -22,7 +22,7 @@ from .stats import ConsumerClock, Durations, LoaderStats, render
 __all__ = ["AutoWorkers", "DataLoader"]
 
 T = TypeVar("T")
-Workers = Union[int, Literal["auto"]]
+Workers = int | Literal["auto"]
 
 _cores: weakref.WeakSet[_C.Loader] = weakref.WeakSet()
 # Cores that a fork brought along: their workers exist in the parent only, so nothing may touch them.
@@ -120,10 +120,7 @@ class DataLoader(torch_data.DataLoader[T]):
         if native and prefetch_factor is not None and prefetch_factor < 1:
             raise ValueError(f"prefetch_factor must be at least 1, got {prefetch_factor}")
         self.memory_format = memory_format
-        self._clock = ConsumerClock()
-        self._core: _C.Loader | None = None  # the core that no iterator is using
-        self._core_made_for: Any = None
-        self._last_core: _C.Loader | None = None
+        self._forget()
         super().__init__(
             dataset,
             batch_size=batch_size,
@@ -144,6 +141,22 @@ class DataLoader(torch_data.DataLoader[T]):
             pin_memory_device=pin_memory_device,
             in_order=in_order,
         )
+
+    def _forget(self) -> None:
+        """The state that a new loader starts with: nothing measured, no core."""
+        self._clock = ConsumerClock()
+        self._core: _C.Loader | None = None  # the core that no iterator is using
+        self._core_made_for: Any = None
+        self._last_core: _C.Loader | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, as pickled for another process, has measured nothing and has a core of its own."""
+        own = ("_clock", "_core", "_core_made_for", "_last_core", "_iterator")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _iterator=None)
+        self._forget()
 
     @property
     def native(self) -> bool:
@@ -190,10 +203,7 @@ class DataLoader(torch_data.DataLoader[T]):
 
     def stats(self) -> LoaderStats:
         """What has been measured since the loader was made; cheap, at any time."""
-        if self.native and self._last_core is not None:
-            core = self._last_core.stats()
-        else:
-            core = {}
+        core = self._last_core.stats() if self._last_core is not None else {}
         batches = int(core.get("batches", self._clock.batches))
         return LoaderStats(
             path="native" if self.native else "python",
@@ -258,7 +268,7 @@ class _NativeIterator(torch_dataloader._BaseDataLoaderIter):
         self._exhausted = False
         self._batch = 0
         self._core = self._core or self._loader._lease_core()
-        self._core.start_epoch(self._base_seed, self._epoch)
+        self._core.start_epoch(int(self._base_seed), self._epoch)
         self._fill(self._core)
 
     def _reset(self, loader: DataLoader[Any], first_iter: bool = False) -> None:
@@ -309,31 +319,31 @@ class _NativeIterator(torch_dataloader._BaseDataLoaderIter):
 
     def _collate(self, images: torch.Tensor, labels: torch.Tensor) -> Any:
         """The batch in the structure that torch gives it."""
+        assert isinstance(self._dataset, NativeDataset)
         transform = self._dataset.target_transform
-        default = _utils.collate.default_collate if self._auto_collation else _utils.collate.default_convert
+        collate: Any = _utils.collate
+        default = collate.default_collate if self._auto_collation else collate.default_convert
         if transform is None and self._collate_fn is default:
             return [images, labels] if self._auto_collation else [images[0], int(labels[0])]
         targets: list[Any] = labels.tolist()
         if transform is not None:
             targets = [transform(label) for label in targets]
         if self._collate_fn is not default:
-            samples = list(zip(images.unbind(0), targets))
+            samples: list[Any] = list(zip(images.unbind(0), targets))
             data = self._collate_fn(samples if self._auto_collation else samples[0])
         elif self._auto_collation:
-            data = [images, _utils.collate.default_collate(targets)]
+            data = [images, default(targets)]
         else:
-            data = _utils.collate.default_convert((images[0], targets[0]))
+            data = default((images[0], targets[0]))
         if self._pin_memory:
-            data = _utils.pin_memory.pin_memory(data, self._pin_memory_device)
+            pin: Any = _utils.pin_memory.pin_memory
+            data = pin(data, self._pin_memory_device)
         return data
 
     def _give_back(self) -> None:
         core, self._core = self._core, None
         if core is not None:
             self._loader._return_core(core)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
 
     def __del__(self) -> None:
         if getattr(self, "_core", None) is not None:

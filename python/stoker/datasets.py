@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Union, overload
+from typing import Any, overload
 
 import torch
 from torch.utils.data import Dataset
@@ -19,7 +19,7 @@ from .transforms import TransformLike, compile_plan
 
 __all__ = ["IMG_EXTENSIONS", "ImageFolder", "ImageList", "NativeDataset"]
 
-StrPath = Union[str, "os.PathLike[str]"]
+StrPath = str | os.PathLike[str]
 
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """What ImageFolder takes for an image by its name (torchvision's list); content decides the format."""

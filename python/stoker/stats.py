@@ -173,12 +173,17 @@ def render(stats: LoaderStats, cores: int, reason: str = "") -> str:
         lines.append(
             f"  {name:<12}{share:>8.1%}              {_duration(s.p50_s):<10} {_duration(s.p99_s):<10} {bar}"
         )
+    off = {
+        "waiting": (stats.waiting_s, "for a free slot: the training loop is slower"),
+        "idle": (stats.idle_s, "nothing asked for (between epochs, at an epoch's end)"),
+    }
     lines += [
-        f"  {'waiting':<12}{stats.waiting_s / total:>8.1%}              for a free slot: the training loop is slower",
-        f"  {'idle':<12}{stats.idle_s / total:>8.1%}              nothing asked for (between epochs, at an epoch's end)",
-        f"  workers {stats.workers} · usable cores {cores} · batch ready at"
-        f" {stats.ready_share:.0%} of requests · {stats.images_per_s:,.0f} images/s",
+        f"  {name:<12}{seconds / total:>8.1%}              {why}" for name, (seconds, why) in off.items()
     ]
+    lines.append(
+        f"  workers {stats.workers} · usable cores {cores} · batch ready at"
+        f" {stats.ready_share:.0%} of requests · {stats.images_per_s:,.0f} images/s"
+    )
     if stats.failed_batches:
         lines.append(f"  {stats.failed_batches:,} batches were lost to samples that could not be loaded")
     return "\n".join(lines)

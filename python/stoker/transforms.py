@@ -14,7 +14,7 @@ import enum
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 import torch
 
@@ -263,7 +263,7 @@ class Compose(Transform):
         self._fix(transforms=tuple(self.transforms))
 
 
-TransformLike = Union[Transform, Sequence[Transform], None]
+TransformLike = Transform | Sequence[Transform] | None
 
 
 def _flatten(transform: TransformLike) -> Iterator[Transform]:

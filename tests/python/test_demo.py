@@ -191,9 +191,7 @@ def test_demo_as_json(tiny_images: Path, tmp_path: Path, capfd: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_demo_names_an_empty_folder(
-    as_json: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_demo_names_an_empty_folder(as_json: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     status = run_demo(tmp_path, None, 1, tmp_path / "demo.png", as_json)
     captured = capfd.readouterr()
     assert status == 1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from stoker._cpus import usable_cores
 from stoker.demo.errors import DemoError
 
 __all__ = ["DemoError", "run_demo"]
@@ -24,9 +24,7 @@ _PACKAGES = {
 _PICTURE_FORMATS = (".png", ".svg", ".pdf")
 
 
-def run_demo(
-    data: Path | None, workers: int | None, epochs: int, picture: Path, as_json: bool
-) -> int:
+def run_demo(data: Path | None, workers: int | None, epochs: int, picture: Path, as_json: bool) -> int:
     """Run the demo and return its exit status: 0; 1 or, interrupted, 130 after a line that says so.
 
     data: folder of class folders with images; None derives 1,000 photographs, once, in the cache.
@@ -57,9 +55,7 @@ def _check_arguments(workers: int | None, epochs: int, picture: Path) -> None:
     if workers is not None and workers < 1:
         raise DemoError(f"workers must be at least 1, not {workers}")
     if picture.suffix not in _PICTURE_FORMATS:
-        raise DemoError(
-            f"the picture's name must end in {' or '.join(_PICTURE_FORMATS)}: {picture}"
-        )
+        raise DemoError(f"the picture's name must end in {' or '.join(_PICTURE_FORMATS)}: {picture}")
     if not picture.parent.is_dir():
         raise DemoError(f"the picture's folder does not exist: {picture.parent}")
 
@@ -87,6 +83,4 @@ def _run(data: Path | None, workers: int | None, epochs: int, picture: Path, as_
 
 def _default_workers() -> int:
     """Half of the cores, since the training step needs some as well; 2 to 8."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else (os.cpu_count() or 1)
-    return max(2, min(8, cores // 2))
+    return max(2, min(8, usable_cores() // 2))

@@ -186,9 +186,7 @@ def _read_once(data: Path) -> None:
 def print_table(comparison: Comparison, console: Console) -> None:
     """Print torch, Stoker and the ratio, one line per measure."""
     result = comparison.stoker
-    table = Table(
-        title=f"{result.images:,} images, {result.workers} workers, on {result.device_name}"
-    )
+    table = Table(title=f"{result.images:,} images, {result.workers} workers, on {result.device_name}")
     table.add_column("")
     for header in ("torch's DataLoader", "Stoker", "ratio"):
         table.add_column(header, justify="right")

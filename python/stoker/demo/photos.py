@@ -175,9 +175,7 @@ def _derive_one(folder: Path, index: int) -> None:
     photo.save(folder / name / f"{name}_{index:05d}.jpg", quality=quality, subsampling=subsampling)
 
 
-def _random_crop(
-    source: Image.Image, width: int, height: int, rng: np.random.Generator
-) -> Image.Image:
+def _random_crop(source: Image.Image, width: int, height: int, rng: np.random.Generator) -> Image.Image:
     """A random window of the source with the proportions width : height, scaled to that size."""
     largest = min(source.width / width, source.height / height)
     # Seldom more than a third larger than life: enlarged further, a photograph has no fine detail

@@ -1,0 +1,119 @@
+# Two commands do everything, set-up included:  make demo   and   make test.
+# They install what is missing with apt (sudo when not root) and pip (into .venv, nothing global).
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help deps build demo test test-cpp test-python test-asan test-tsan lint format bench clean
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DATA   ?=
+STAMPS := build/stamps
+SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+APT := g++ cmake make ninja-build pkg-config ccache python3-dev python3-venv libtbb-dev libjpeg-dev \
+  libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev libhwy-dev libgtest-dev libbenchmark-dev
+
+# The torch that a fresh environment gets. Any other works too: install it into .venv first.
+TORCH := torch==2.13.0
+
+help:
+	@echo "make demo       train a small network fed by torch's DataLoader, then by Stoker, and compare"
+	@echo "make demo DATA=DIR   the same on the photographs in DIR (one folder for each class)"
+	@echo "make test       all tests, C++ and Python"
+	@echo "make lint       clang-format, clang-tidy, ruff, mypy"
+	@echo "make bench      the C++ micro-benchmarks and stoker bench"
+	@echo "make test-asan  the C++ tests under the address and undefined-behaviour sanitizers"
+	@echo "make test-tsan  the C++ tests under the thread sanitizer"
+	@echo "make deps       the set-up alone;  make format  lays out the code;  make clean"
+
+# ---- set-up --------------------------------------------------------------------------------------
+
+$(STAMPS)/apt: Makefile
+	@mkdir -p $(STAMPS)
+	@missing=$$(for p in $(APT); do dpkg-query -W -f '$${Status}\n' $$p 2>/dev/null | grep -q "ok installed" || echo $$p; done); \
+	if [ -n "$$missing" ]; then echo "apt: installing" $$missing; \
+	  $(SUDO) apt-get update -qq && \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >$(STAMPS)/apt.log \
+	    || { cat $(STAMPS)/apt.log; exit 1; }; fi
+	@touch $@
+
+$(STAMPS)/venv: requirements-dev.txt | $(STAMPS)/apt
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@echo "pip: torch and the tools"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade pip setuptools wheel
+	@$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install -q --disable-pip-version-check $(TORCH)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+deps: $(STAMPS)/apt $(STAMPS)/venv
+
+# ---- build: one folder for the library, the extension and the tests -----------------------------
+
+CSRC := $(shell find csrc torchext -type f) CMakeLists.txt setup.py pyproject.toml
+
+$(STAMPS)/package: $(CSRC) $(STAMPS)/apt $(STAMPS)/venv
+	@echo "building stoker"
+	@STOKER_CMAKE_ARGS="-DSTOKER_TESTS=ON" $(BIN)/python -m pip install -q --disable-pip-version-check \
+	  --no-build-isolation --no-deps -e . >build/package.log 2>&1 || { cat build/package.log; exit 1; }
+	@touch $@
+
+build: $(STAMPS)/package
+
+demo: build
+	@$(BIN)/python -m stoker demo $(if $(DATA),--data "$(DATA)")
+
+# ---- tests ---------------------------------------------------------------------------------------
+
+test: test-cpp test-python
+
+test-cpp: build
+	@cmake --build build/release --target stoker_tests
+	@ctest --test-dir build/release --output-on-failure --parallel 2 --quiet --progress
+
+test-python: build
+	@$(BIN)/python -m pytest
+
+test-asan: $(STAMPS)/apt
+	@cmake -S . -B build/asan -G Ninja -DSTOKER_TESTS=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	  "-DSTOKER_SANITIZE=address;undefined" >build/asan.log || { cat build/asan.log; exit 1; }
+	@cmake --build build/asan
+	@build/asan/lib/stoker_tests --gtest_brief=1
+
+test-tsan: $(STAMPS)/apt
+	@cmake -S . -B build/tsan -G Ninja -DSTOKER_TESTS=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	  -DSTOKER_SANITIZE=thread >build/tsan.log || { cat build/tsan.log; exit 1; }
+	@cmake --build build/tsan
+	@build/tsan/lib/stoker_tests --gtest_brief=1
+
+bench: build
+	@cmake -S . -B build/release -DSTOKER_BENCHMARKS=ON >/dev/null && cmake --build build/release
+	@build/release/lib/stoker_benchmarks
+	@$(BIN)/python -m stoker bench
+
+# ---- layout and lint -----------------------------------------------------------------------------
+
+CXX_FILES := $(shell find csrc torchext tests -name '*.cc' -o -name '*.h')
+PY_FILES  := python tests examples setup.py torchext
+
+lint: build $(STAMPS)/tidy
+	@$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
+	@$(BIN)/ruff check --quiet $(PY_FILES)
+	@$(BIN)/ruff format --quiet --check $(PY_FILES)
+	@$(BIN)/mypy
+	@echo "lint: clean"
+
+# clang-tidy takes minutes, so it runs again only when a C++ file has changed.
+$(STAMPS)/tidy: $(CXX_FILES) .clang-tidy $(STAMPS)/package
+	@printf '%s\n' $(filter %.cc,$(CXX_FILES)) | grep -v '^tests/bench/' | \
+	  xargs -P 2 -n 1 $(BIN)/clang-tidy -p build/release --quiet 2>build/tidy.log || { tail -5 build/tidy.log; exit 1; }
+	@touch $@
+
+format:
+	@$(BIN)/clang-format -i $(CXX_FILES)
+	@$(BIN)/ruff check --fix $(PY_FILES)
+	@$(BIN)/ruff format $(PY_FILES)
+
+clean:
+	rm -rf build $(VENV) python/stoker/*.so python/stoker/_build_info.json python/*.egg-info

@@ -1,0 +1,5 @@
+"""``python -m stoker``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,108 @@
+"""The command line: ``stoker COMMAND``, also ``python -m stoker COMMAND``.
+
+Each command has --json with stable keys on standard output, and exits with a status other than 0
+after one line that says why when it fails.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import __version__
+from .bench import WORKLOADS, as_dict, environment, render_bench, run_bench
+from .errors import DataError
+
+app = typer.Typer(
+    name="stoker",
+    help="A training data loader for PyTorch with a C++ core.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")]
+_Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder of images; default: 1,000 photographs, derived once and cached."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    data: _Data = None,
+    workers: Annotated[int | None, typer.Option(help="Workers of either loader.")] = None,
+    epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 3,
+    picture: Annotated[Path, typer.Option(help="Where to draw the comparison.")] = Path("stoker-demo.png"),
+    as_json: _Json = False,
+) -> None:
+    """Train a small network fed by torch's DataLoader, then by Stoker, and compare."""
+    from .demo import run_demo
+
+    raise typer.Exit(run_demo(data, workers, epochs, picture, as_json))
+
+
+@app.command()
+def bench(
+    data: _Data = None,
+    workload: Annotated[str, typer.Option(help=f"One of {', '.join(WORKLOADS)}.")] = "W1",
+    workers: Annotated[int | None, typer.Option(help="Threads; default: auto.")] = None,
+    batch: Annotated[int, typer.Option(help="Images in a batch.")] = 64,
+    epochs: Annotated[int, typer.Option(help="Timed passes over the images.")] = 3,
+    as_json: _Json = False,
+) -> None:
+    """Measure images/s, CPU time per image, first batch and peak memory."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    try:
+        if batch < 1 or epochs < 1 or (workers is not None and workers < 0):
+            raise ValueError("batch and epochs must be at least 1, and workers not negative")
+        if data is None:
+            from .demo.photos import demo_photos_with_progress
+
+            data = demo_photos_with_progress(console)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task("images", total=None)
+            result = run_bench(
+                data,
+                workload,
+                workers,
+                batch,
+                epochs,
+                lambda done, total: progress.update(task, completed=done, total=total),
+            )
+    except (OSError, ValueError, RuntimeError, DataError) as error:
+        print(f"stoker bench: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    print(json.dumps(as_dict(result), indent=2) if as_json else render_bench(result))
+
+
+@app.command()
+def env(as_json: _Json = False) -> None:
+    """Print what a bug report or a figure should come with."""
+    facts = {"stoker": __version__, **environment()}
+    if as_json:
+        print(json.dumps(facts, indent=2))
+    else:
+        for name, value in facts.items():
+            print(f"{name:14} {value}")
+
+
+def main() -> None:
+    """Entry point of the command ``stoker``."""
+    app()

@@ -1,0 +1,165 @@
+"""Fixtures: small generated image folders, the real photographs, and scripts run on their own."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import stoker
+from stoker import ImageList
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# Imports once, then runs each job in a fork, so that a test on a process of its own need not wait
+# for torch. The fork leaves by the interpreter's own exit, as a script does.
+ZYGOTE = """
+import json, os, signal, sys, time
+import numpy, torch, stoker
+for line in iter(sys.stdin.readline, ""):
+    job = json.loads(line)
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(os.open(job["stdout"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 1)
+        os.dup2(os.open(job["stderr"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 2)
+        sys.argv = ["script.py", *job["argv"]]
+        exec(compile(job["code"], "script.py", "exec"), globals())
+        break
+    deadline, done = time.monotonic() + job["timeout"], 0
+    while not done and time.monotonic() < deadline:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.01)
+    if not done:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    print(json.dumps(os.waitstatus_to_exitcode(status) if done else None), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of a script."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+RunScript = Callable[..., Finished]
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", ZYGOTE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    yield process
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait(timeout=30)
+
+
+@pytest.fixture
+def run_script(zygote: subprocess.Popen[str], tmp_path: Path) -> RunScript:
+    """Runs code in a process of its own; fails where it takes longer than `timeout` seconds.
+
+    The code sees numpy, torch and stoker imported, and its arguments in sys.argv.
+    """
+
+    def run(code: str, *argv: Any, timeout: float = 60) -> Finished:
+        stdout, stderr = tmp_path / "stdout", tmp_path / "stderr"
+        job = {
+            "code": code,
+            "argv": [str(a) for a in argv],
+            "timeout": timeout,
+            "stdout": str(stdout),
+            "stderr": str(stderr),
+        }
+        assert zygote.stdin is not None
+        assert zygote.stdout is not None
+        print(json.dumps(job), file=zygote.stdin, flush=True)
+        returncode = json.loads(zygote.stdout.readline())
+        if returncode is None:
+            pytest.fail(f"no end after {timeout} s\n{stdout.read_text()}{stderr.read_text()}")
+        return Finished(returncode, stdout.read_text(), stderr.read_text())
+
+    return run
+
+
+def encode(image: Image.Image, file_format: str, **options: Any) -> bytes:
+    """The image as the bytes of a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def photo_like(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Gradients with noise: compresses as a photograph does, and no two places look alike."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    waves = [np.sin(x / rng.uniform(3, 30) + y / rng.uniform(3, 30) + rng.uniform(0, 6)) for _ in range(3)]
+    pixels = 127 + 90 * np.stack(waves, axis=-1) + rng.normal(0, 12, (height, width, 3))
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def hwc(image: torch.Tensor) -> np.ndarray:
+    """A (3, height, width) tensor as Pillow's array."""
+    return image.permute(1, 2, 0).numpy()
+
+
+def transformed(path: Path, transform: Any) -> np.ndarray:
+    """What the core makes of one file, as (height, width, 3)."""
+    return hwc(ImageList([path], [0], transform)[0][0])
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """37 JPEGs of different sizes (32 to 80 pixels a side) in three classes."""
+    root = tmp_path_factory.mktemp("folder")
+    rng = np.random.default_rng(1)
+    for index in range(37):
+        place = root / f"class{index % 3}"
+        place.mkdir(exist_ok=True)
+        width, height = (int(side) for side in rng.integers(32, 81, 2))
+        image = photo_like(width, height, seed=index)
+        image.save(place / f"{index:02}.jpg", quality=90, subsampling=index % 3)
+    return root
+
+
+@pytest.fixture(scope="session")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """40 JPEGs of 24 x 24 pixels; given as an ImageList, the label of each is its index."""
+    root = tmp_path_factory.mktemp("numbered")
+    paths = [root / f"{index:02}.jpg" for index in range(40)]
+    for index, path in enumerate(paths):
+        photo_like(24, 24, seed=index).save(path)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The folder of real photographs."""
+    place = Path(os.environ.get("STOKER_PHOTOS") or REPOSITORY / "../shared/data/photos")
+    if not place.is_dir():
+        pytest.skip("no photographs: set STOKER_PHOTOS to a folder with one folder for each class")
+    return place
+
+
+@pytest.fixture
+def simd_target() -> Iterator[Callable[[str], None]]:
+    """Forces a SIMD target; the one before comes back at the end."""
+    before = stoker._C.simd_target()
+    yield stoker._C.set_simd_target
+    stoker._C.set_simd_target(before)
