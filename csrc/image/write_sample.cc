@@ -118,30 +118,56 @@ void WriteRowPlanar(const uint8_t* row, int width, bool flip, const SampleFormat
   WriteRowScalar(row, x, width, width, flip, format, plane, out);
 }
 
-// Interleaved floats: vectors of scale and bias that repeat every three channels.
-void WriteRowInterleaved(const uint8_t* row, int width, const SampleFormat& format, float* out) {
+// Scale and bias of the 48 elements that sixteen interleaved pixels have.
+struct Pattern {
+  alignas(64) float scale[48];
+  alignas(64) float bias[48];
+
+  explicit Pattern(const SampleFormat& format) {
+    for (size_t i = 0; i < 48; ++i) {
+      scale[i] = format.scale[i % 3];
+      bias[i] = format.bias[i % 3];
+    }
+  }
+};
+
+// Sixteen interleaved pixels, 48 elements.
+void StoreInterleaved(const uint8_t* pixels, const Pattern& /*pattern*/, uint8_t* out) {
+  std::memcpy(out, pixels, 48);
+}
+void StoreInterleaved(const uint8_t* pixels, const Pattern& pattern, float* out) {
   const hn::CappedTag<float, 16> df;
   const hn::Rebind<int32_t, decltype(df)> di;
   const hn::Rebind<uint8_t, decltype(df)> du8;
-  const size_t lanes = hn::Lanes(df);
-  // 3 × lanes elements hold whole pixels, and the pattern starts anew.
-  alignas(64) float scale[48];
-  alignas(64) float bias[48];
-  for (size_t i = 0; i < 3 * lanes; ++i) {
-    scale[i] = format.scale[i % 3];
-    bias[i] = format.bias[i % 3];
+  for (size_t i = 0; i < 48; i += hn::Lanes(df)) {
+    const auto value = hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(du8, pixels + i)));
+    const auto scaled = hn::Mul(value, hn::Load(df, pattern.scale + i));
+    hn::StoreU(hn::Add(scaled, hn::Load(df, pattern.bias + i)), df, out + i);
   }
-  const size_t elements = static_cast<size_t>(width) * kChannels;
-  size_t i = 0;
-  for (; i + 3 * lanes <= elements; i += 3 * lanes) {
-    for (size_t j = 0; j < 3 * lanes; j += lanes) {
-      const auto value = hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(du8, row + i + j)));
-      const auto scaled = hn::Mul(value, hn::Load(df, scale + j));
-      hn::StoreU(hn::Add(scaled, hn::Load(df, bias + j)), df, out + i + j);
+}
+
+// Sixteen pixels at a time, from interleaved to interleaved.
+template <typename T>
+void WriteRowInterleaved(const uint8_t* row, int width, bool flip, const SampleFormat& format,
+                         const Pattern& pattern, T* out) {
+  const D8 d8;
+  const auto reversed = hn::Load(d8, kReversed);
+  int x = 0;
+  for (; x + 16 <= width; x += 16) {
+    const uint8_t* pixels = row + x * kChannels;
+    alignas(16) uint8_t mirrored[48];
+    if (flip) {
+      auto r = hn::Zero(d8);
+      auto g = hn::Zero(d8);
+      auto b = hn::Zero(d8);
+      hn::LoadInterleaved3(d8, pixels, r, g, b);
+      hn::StoreInterleaved3(hn::TableLookupBytes(r, reversed), hn::TableLookupBytes(g, reversed),
+                            hn::TableLookupBytes(b, reversed), d8, mirrored);
+      pixels = mirrored;
     }
+    StoreInterleaved(pixels, pattern, out + (flip ? width - 16 - x : x) * kChannels);
   }
-  WriteRowScalar(row, static_cast<int>(i / kChannels), width, width, /*flip=*/false, format, 0,
-                 out);
+  WriteRowScalar(row, x, width, width, flip, format, 0, out);
 }
 
 #endif  // HWY_TARGET != HWY_SCALAR
@@ -151,26 +177,24 @@ void WriteSampleOf(const ImageView& in, bool flip_horizontal, bool flip_vertical
                    const SampleFormat& format, T* out) {
   const auto plane = static_cast<size_t>(in.size.pixels());
   const int width = in.size.width;
+#if HWY_TARGET == HWY_SCALAR
   ForEachRow(in, flip_vertical, format, out, [&](const uint8_t* row, T* to) {
-#if HWY_TARGET != HWY_SCALAR
-    if (!format.channels_last)
-      return WriteRowPlanar(row, width, flip_horizontal, format, plane, to);
-#endif
     WriteRowScalar(row, 0, width, width, flip_horizontal, format, plane, to);
   });
+#else
+  const Pattern pattern(format);
+  ForEachRow(in, flip_vertical, format, out, [&](const uint8_t* row, T* to) {
+    if (format.channels_last) {
+      WriteRowInterleaved(row, width, flip_horizontal, format, pattern, to);
+    } else {
+      WriteRowPlanar(row, width, flip_horizontal, format, plane, to);
+    }
+  });
+#endif
 }
 
 void WriteSampleSimd(const ImageView& in, bool flip_horizontal, bool flip_vertical,
                      const SampleFormat& format, void* slot) {
-#if HWY_TARGET != HWY_SCALAR
-  if (format.channels_last && !flip_horizontal && format.type == ElementType::kFloat32) {
-    ForEachRow(in, flip_vertical, format, static_cast<float*>(slot),
-               [&](const uint8_t* row, float* to) {
-                 WriteRowInterleaved(row, in.size.width, format, to);
-               });
-    return;
-  }
-#endif
   if (format.type == ElementType::kFloat32) {
     WriteSampleOf(in, flip_horizontal, flip_vertical, format, static_cast<float*>(slot));
   } else {

@@ -330,7 +330,8 @@ class _NativeIterator(torch_dataloader._BaseDataLoaderIter):
             targets = [transform(label) for label in targets]
         if self._collate_fn is not default:
             samples: list[Any] = list(zip(images.unbind(0), targets))
-            data = self._collate_fn(samples if self._auto_collation else samples[0])
+            users: Any = self._collate_fn
+            data = users(samples if self._auto_collation else samples[0])
         elif self._auto_collation:
             data = [images, default(targets)]
         else:
