@@ -91,6 +91,17 @@ void BindPlan(py::module_* m) {
       .def_property(
           "max_scans", [](const SamplePlan& p) { return p.decode.limits.max_scans; },
           [](SamplePlan& p, int scans) { p.decode.limits.max_scans = scans; })
+      .def(
+          "decode_rect",
+          [](const SamplePlan& p, const std::pair<int, int>& height_width, uint64_t seed) {
+            SampleKey key;
+            key.base_seed = seed;
+            Geometry geometry;
+            ResolveGeometry(p.ops, FromHeightWidth(height_width), key, &geometry);
+            const Rect& r = geometry.decode;
+            return std::array<int, 4>{r.left, r.top, r.width, r.height};
+          },
+          py::arg("height_width"), py::arg("seed"))
       .def_property_readonly("fixed_size", [](const SamplePlan& p) {
         const auto size = p.FixedSize();
         return size ? std::make_optional(HeightWidth(*size)) : std::nullopt;

@@ -55,6 +55,9 @@ class SamplePlan:
     bias: Sequence[float]
     max_pixels: int
     max_scans: int
+    def decode_rect(self, height_width: tuple[int, int], seed: int) -> list[int]:
+        """(left, top, width, height): the part of an image of this size that ``Decoder`` decodes."""
+
     @property
     def fixed_size(self) -> tuple[int, int] | None: ...
 
