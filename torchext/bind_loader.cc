@@ -72,8 +72,7 @@ py::dict HistogramDict(const HistogramSnapshot& h) {
   return d;
 }
 
-py::dict StatsDict(const Loader& loader) {
-  const LoaderStats stats = loader.Stats();
+py::dict StatsDict(const LoaderStats& stats) {
   py::dict stages;
   for (int s = 0; s < kStageCount; ++s) {
     stages[StageName(static_cast<Stage>(s))] = HistogramDict(stats.stages[static_cast<size_t>(s)]);
@@ -117,7 +116,14 @@ void BindLoader(py::module_* m) {
       .def_property_readonly("in_flight", &Loader::in_flight)
       .def_property_readonly("prefetch", &Loader::prefetch)
       .def_property_readonly("pid", &Loader::pid)
-      .def("stats", &StatsDict);
+      .def("stats", [](const Loader& loader) { return StatsDict(loader.Stats()); });
+  py::class_<LoaderStats>(*m, "StatsSum")
+      .def(py::init<>())
+      .def(
+          "add", [](LoaderStats& sum, const Loader& loader) { sum.Add(loader.Stats()); },
+          py::arg("loader"))
+      .def("add", &LoaderStats::Add, py::arg("sum"))
+      .def("to_dict", &StatsDict);
 }
 
 }  // namespace stoker

@@ -32,8 +32,8 @@ size_t ReadAheadSamples(int workers) { return static_cast<size_t>(std::min(64, 8
 // One batch on its way. Shared by the queue, the consumer and the workers on it; a worker's last
 // reference may be the one that frees it.
 struct Loader::Job {
-  explicit Job(const std::vector<int64_t>& batch_indices)
-      : indices(batch_indices),
+  explicit Job(std::vector<int64_t> batch_indices)
+      : indices(std::move(batch_indices)),
         occurrences(indices.size()),
         ahead(std::make_unique<ReadAheadSlot[]>(indices.size())),
         left(indices.size()) {}
@@ -134,25 +134,27 @@ void Loader::StartEpoch(uint64_t base_seed, uint32_t epoch) {
   more_indices_ = true;
 }
 
-void Loader::Submit(const std::vector<int64_t>& indices) {
+void Loader::Submit(std::vector<int64_t> indices) {
   CheckProcess();
   if (in_flight_.size() >= static_cast<size_t>(options_.prefetch)) {
     throw std::logic_error("more batches submitted than may be in flight");
   }
-  for (const int64_t index : indices) {
-    if (index < 0 || index >= static_cast<int64_t>(table_->size())) {
+  const auto size = static_cast<int64_t>(table_->size());
+  for (int64_t& index : indices) {
+    if (index < -size || index >= size) {
       throw std::out_of_range("the sampler gave index " + std::to_string(index) +
-                              ", but the data set has " + std::to_string(table_->size()) +
-                              " samples");
+                              ", but the data set has " + std::to_string(size) + " samples");
     }
+    if (index < 0) index += size;
   }
-  const auto job = std::make_shared<Job>(indices);
+  const auto job = std::make_shared<Job>(std::move(indices));
+  const size_t count = job->indices.size();
   job->base_seed = base_seed_;
   job->epoch = epoch_;
-  job->samples = allocator_->Allocate(std::max<size_t>(1, indices.size() * sample_bytes_));
-  job->labels = allocator_->Allocate(std::max<size_t>(1, indices.size() * sizeof(int64_t)));
-  for (size_t i = 0; i < indices.size(); ++i) {
-    const auto index = static_cast<size_t>(indices[i]);
+  job->samples = allocator_->Allocate(std::max<size_t>(1, count * sample_bytes_));
+  job->labels = allocator_->Allocate(std::max<size_t>(1, count * sizeof(int64_t)));
+  for (size_t i = 0; i < count; ++i) {
+    const auto index = static_cast<size_t>(job->indices[i]);
     job->occurrences[i] = occurrences_.CountBefore(index);
     const int64_t label = table_->label(index);
     std::memcpy(static_cast<char*>(job->labels.data()) + i * sizeof label, &label, sizeof label);
@@ -165,7 +167,7 @@ void Loader::Submit(const std::vector<int64_t>& indices) {
   std::unique_lock<std::mutex> lock(mutex_);
   if (first_submit_ns_ == 0) first_submit_ns_ = NowNs();
   full_ = in_flight_.size() >= static_cast<size_t>(options_.prefetch);
-  if (options_.workers > 0 && !indices.empty()) {
+  if (options_.workers > 0 && count > 0) {
     open_.push_back(job);
     Launch(&lock);
   }
@@ -332,6 +334,19 @@ LoaderStats Loader::Stats() const {
   }
   consumer_wait_.AddTo(&stats.consumer_wait);
   return stats;
+}
+
+void LoaderStats::Add(const LoaderStats& other) {
+  for (size_t s = 0; s < stages.size(); ++s) stages[s].Add(other.stages[s]);
+  waiting_ns += other.waiting_ns;
+  idle_ns += other.idle_ns;
+  consumer_wait.Add(other.consumer_wait);
+  if (first_batch_ns == 0) first_batch_ns = other.first_batch_ns;
+  batches += other.batches;
+  samples += other.samples;
+  failed_batches += other.failed_batches;
+  ready_at_request += other.ready_at_request;
+  max_running = std::max(max_running, other.max_running);
 }
 
 }  // namespace stoker

@@ -64,6 +64,9 @@ struct LoaderStats {
   uint64_t failed_batches = 0;
   uint64_t ready_at_request = 0;  // batches that were complete when they were asked for
   int max_running = 0;            // the most workers that ran at one time
+
+  // Takes in what another loader has measured; the first batch is the earlier record's.
+  void Add(const LoaderStats& other);
 };
 
 class Loader {
@@ -84,9 +87,10 @@ class Loader {
   // Drops what is in flight and waits for the samples that are being worked on.
   void Stop();
 
-  // Queues a batch. REQUIRES: in_flight() < prefetch. Throws std::out_of_range (nothing is queued)
-  // where an index is not in the table, or the allocator's error.
-  void Submit(const std::vector<int64_t>& indices);
+  // Queues a batch; a negative index counts from the table's end. REQUIRES: in_flight() < prefetch.
+  // Throws std::out_of_range (nothing is queued) where an index is not in the table, or the
+  // allocator's error.
+  void Submit(std::vector<int64_t> indices);
   // No Submit follows in this epoch: from now on workers without work are idle, not waiting.
   void EndOfIndices();
 

@@ -18,6 +18,13 @@ double HistogramSnapshot::QuantileNs(double q) const {
   return static_cast<double>(max_ns);
 }
 
+void HistogramSnapshot::Add(const HistogramSnapshot& other) {
+  count += other.count;
+  total_ns += other.total_ns;
+  max_ns = std::max(max_ns, other.max_ns);
+  for (size_t b = 0; b < buckets.size(); ++b) buckets[b] += other.buckets[b];
+}
+
 void Histogram::AddTo(HistogramSnapshot* sum) const {
   sum->count += count_.load(std::memory_order_relaxed);
   sum->total_ns += total_ns_.load(std::memory_order_relaxed);

@@ -43,6 +43,7 @@ struct HistogramSnapshot {
   double mean_ns() const {
     return count == 0 ? 0.0 : static_cast<double>(total_ns) / static_cast<double>(count);
   }
+  void Add(const HistogramSnapshot& other);
   // The smallest duration that a share q of all do not exceed, to 1/16; 0 when empty. q in [0, 1].
   double QuantileNs(double q) const;
 };

@@ -24,7 +24,7 @@ __all__ = ["AutoWorkers", "DataLoader"]
 T = TypeVar("T")
 Workers = int | Literal["auto"]
 
-_cores: weakref.WeakSet[_C.Loader] = weakref.WeakSet()
+_running: weakref.WeakSet[_C.Loader] = weakref.WeakSet()
 # Cores that a fork brought along: their workers exist in the parent only, so nothing may touch them.
 _inherited: list[_C.Loader] = []
 
@@ -32,7 +32,7 @@ _inherited: list[_C.Loader] = []
 @atexit.register
 def _stop_all() -> None:
     """Ends the tasks of loaders that are still running when the interpreter exits."""
-    for core in list(_cores):
+    for core in list(_running):
         if core.pid == os.getpid():
             core.stop()
 
@@ -44,7 +44,7 @@ class AutoWorkers(int):
     """
 
 
-def python_reason(dataset: Any, batched: bool) -> str:
+def python_reason(dataset: Any) -> str:
     """Why the core cannot load ``dataset``'s batches by itself; "" where it can."""
     kind = type(dataset)
     if not isinstance(dataset, NativeDataset):
@@ -52,7 +52,7 @@ def python_reason(dataset: Any, batched: bool) -> str:
     for method in ("__getitem__", "__getitems__", "sample_plan", "_target"):
         if getattr(kind, method, None) is not getattr(NativeDataset, method, None):
             return f"{kind.__name__} overrides {method}"
-    if batched and dataset.sample_plan().fixed_size is None:
+    if dataset.sample_plan().fixed_size is None:
         return "its transforms leave images of different sizes (add a crop, or Resize((height, width)))"
     return ""
 
@@ -110,8 +110,7 @@ class DataLoader(torch_data.DataLoader[T]):
     ) -> None:
         if memory_format not in (torch.contiguous_format, torch.channels_last):
             raise ValueError("memory_format must be torch.contiguous_format or torch.channels_last")
-        batched = batch_size is not None or batch_sampler is not None
-        self._python_reason = python_reason(dataset, batched)
+        self._python_reason = python_reason(dataset)
         native = not self._python_reason
         if isinstance(num_workers, AutoWorkers) or num_workers == "auto":
             num_workers = AutoWorkers(auto_workers() if native else 0)
@@ -145,13 +144,13 @@ class DataLoader(torch_data.DataLoader[T]):
     def _forget(self) -> None:
         """The state that a new loader starts with: nothing measured, no core."""
         self._clock = ConsumerClock()
-        self._core: _C.Loader | None = None  # the core that no iterator is using
-        self._core_made_for: Any = None
-        self._last_core: _C.Loader | None = None
+        self._spare: _C.Loader | None = None  # a core that no iterator is using
+        self._cores: dict[_C.Loader, Any] = {}  # all that exist, and what each was made for
+        self._past = _C.StatsSum()  # what those measured that are gone
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, as pickled for another process, has measured nothing and has a core of its own."""
-        own = ("_clock", "_core", "_core_made_for", "_last_core", "_iterator")
+        own = ("_clock", "_spare", "_cores", "_past", "_iterator")
         return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -177,47 +176,66 @@ class DataLoader(torch_data.DataLoader[T]):
         return _TimedMultiProcessIterator(self)
 
     def _lease_core(self) -> _C.Loader:
-        """The loader's core, or a new one where another iterator has it or the plan has changed."""
+        """A core for one iterator: the spare one, or a new one where there is none that fits."""
         dataset = self.dataset
         assert isinstance(dataset, NativeDataset)
-        made_for = (dataset.transform, dataset.max_pixels, os.getpid())
-        core, self._core = self._core, None
-        if core is not None and core.pid != os.getpid():
-            _inherited.append(core)
+        self._leave_inherited()
+        made_for = dataset.plan_key()
+        core, self._spare = self._spare, None
+        if core is not None and self._cores[core] != made_for:
+            self._retire(core)
             core = None
-        if core is None or self._core_made_for != made_for:
+        if core is None:
             plan = dataset.sample_plan(self.memory_format == torch.channels_last)
             prefetch = (self.prefetch_factor or 2) if self.num_workers > 0 else 1
             core = _C.Loader(dataset._table, plan, self.num_workers, prefetch, self.pin_memory)
-            _cores.add(core)
-            self._core_made_for = made_for
-        self._last_core = core
+            _running.add(core)
+            self._cores[core] = made_for
         return core
 
     def _return_core(self, core: _C.Loader) -> None:
-        if core.pid == os.getpid():
-            core.stop()
-            self._core = core
+        self._leave_inherited()
+        if core not in self._cores:
+            return
+        core.stop()
+        if self._spare is None:
+            self._spare = core
         else:
+            self._retire(core)
+
+    def _retire(self, core: _C.Loader) -> None:
+        self._past.add(core)
+        del self._cores[core]
+
+    def _leave_inherited(self) -> None:
+        """Put aside what a fork brought along: only its own process may touch a core."""
+        for core in [core for core in self._cores if core.pid != os.getpid()]:
             _inherited.append(core)
+            del self._cores[core]
+            if self._spare is core:
+                self._spare = None
 
     def stats(self) -> LoaderStats:
         """What has been measured since the loader was made; cheap, at any time."""
-        core = self._last_core.stats() if self._last_core is not None else {}
-        batches = int(core.get("batches", self._clock.batches))
+        self._leave_inherited()
+        total = _C.StatsSum()
+        total.add(self._past)
+        for core in self._cores:
+            total.add(core)
+        core_stats = total.to_dict() if self.native else {}
         return LoaderStats(
             path="native" if self.native else "python",
             workers=int(self.num_workers),
             batches=self._clock.batches,
-            samples=int(core.get("samples", 0)),
-            failed_batches=int(core.get("failed_batches", 0)),
+            samples=int(core_stats.get("samples", 0)),
+            failed_batches=int(core_stats.get("failed_batches", 0)),
             wait=self._clock.wait(),
             step=self._clock.step(),
             first_batch_s=self._clock.first_batch_s,
-            ready_share=core.get("ready_at_request", 0) / max(1, batches),
-            stages={name: Durations(**s) for name, s in core.get("stages", {}).items()},
-            waiting_s=float(core.get("waiting_s", 0.0)),
-            idle_s=float(core.get("idle_s", 0.0)),
+            ready_share=core_stats.get("ready_at_request", 0) / max(1, core_stats.get("batches", 0)),
+            stages={name: Durations(**s) for name, s in core_stats.get("stages", {}).items()},
+            waiting_s=float(core_stats.get("waiting_s", 0.0)),
+            idle_s=float(core_stats.get("idle_s", 0.0)),
         )
 
     def report(self) -> str:
@@ -229,10 +247,15 @@ class _Timed:
     """Runs the consumer's clock around torch's own iterators."""
 
     _stoker_clock: ConsumerClock
+    _num_yielded: int
 
     def _next_data(self) -> Any:
         self._stoker_clock.asked()
-        data = super()._next_data()  # type: ignore[misc]
+        try:
+            data = super()._next_data()  # type: ignore[misc]
+        except DataError as e:
+            e.batch = self._num_yielded
+            raise
         self._stoker_clock.answered()
         return data
 
@@ -257,6 +280,7 @@ class _NativeIterator(torch_dataloader._BaseDataLoaderIter):
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         super().__init__(loader)
+        super()._reset(loader, first_iter=True)  # as torch's with workers: the sampler's iterator anew
         self._loader = loader
         self._clock = loader._clock
         self._core: _C.Loader | None = None
@@ -267,7 +291,8 @@ class _NativeIterator(torch_dataloader._BaseDataLoaderIter):
         self._failure: Exception | None = None
         self._exhausted = False
         self._batch = 0
-        self._core = self._core or self._loader._lease_core()
+        if self._core is None or self._core.pid != os.getpid():
+            self._core = self._loader._lease_core()
         self._core.start_epoch(int(self._base_seed), self._epoch)
         self._fill(self._core)
 
@@ -321,21 +346,18 @@ class _NativeIterator(torch_dataloader._BaseDataLoaderIter):
         """The batch in the structure that torch gives it."""
         assert isinstance(self._dataset, NativeDataset)
         transform = self._dataset.target_transform
-        collate: Any = _utils.collate
-        default = collate.default_collate if self._auto_collation else collate.default_convert
-        if transform is None and self._collate_fn is default:
-            return [images, labels] if self._auto_collation else [images[0], int(labels[0])]
+        collate: Any = self._collate_fn
+        stacked = collate is _utils.collate.default_collate  # the core has stacked the images already
+        if transform is None and stacked:
+            return [images, labels]
         targets: list[Any] = labels.tolist()
         if transform is not None:
             targets = [transform(label) for label in targets]
-        if self._collate_fn is not default:
-            samples: list[Any] = list(zip(images.unbind(0), targets))
-            users: Any = self._collate_fn
-            data = users(samples if self._auto_collation else samples[0])
-        elif self._auto_collation:
-            data = [images, default(targets)]
+        if stacked:
+            data = [images, collate(tuple(targets))]
         else:
-            data = default((images[0], targets[0]))
+            samples = list(zip(images.unbind(0), targets))
+            data = collate(samples if self._auto_collation else samples[0])
         if self._pin_memory:
             pin: Any = _utils.pin_memory.pin_memory
             data = pin(data, self._pin_memory_device)

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import Dataset
 
 from . import _C
-from .transforms import TransformLike, compile_plan
+from .transforms import TransformLike, compile_plan, flatten
 
 __all__ = ["IMG_EXTENSIONS", "ImageFolder", "ImageList", "NativeDataset"]
 
@@ -63,6 +63,10 @@ class NativeDataset(Dataset[tuple[torch.Tensor, Any]]):
         plan.max_pixels = self.max_pixels
         return plan
 
+    def plan_key(self) -> Any:
+        """What the plan is compiled from: two equal keys mean the same plan."""
+        return tuple(flatten(self.transform)), self.max_pixels
+
     def __len__(self) -> int:
         return len(self._table)
 
@@ -81,7 +85,7 @@ class NativeDataset(Dataset[tuple[torch.Tensor, Any]]):
 
     def _decoder(self) -> _C.Decoder:
         """This thread's decoder for the present transform."""
-        made_for = (self.transform, self.max_pixels)
+        made_for = self.plan_key()
         if getattr(self._local, "made_for", None) != made_for:
             self._local.decoder = _C.Decoder(self.sample_plan())
             self._local.made_for = made_for
@@ -234,7 +238,8 @@ class ImageList(NativeDataset):
         values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
         if len(values) != len(encoded):
             raise ValueError(f"{len(encoded)} paths, but {len(values)} labels")
-        table = _C.SampleTable(os.path.commonpath(encoded) if len(encoded) > 1 else b"")
+        prefix = bytes(os.path.commonprefix(encoded) or b"")
+        table = _C.SampleTable(prefix[: prefix.rfind(b"/") + 1])
         for path, label in zip(encoded, values):
             if isinstance(label, bool) or not hasattr(label, "__index__"):
                 raise TypeError(f"labels must be ints, got {label!r} for {os.fsdecode(path)}")

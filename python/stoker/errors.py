@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+# The sample in a DataError's text; see DataError.__str__.
+_SAMPLE = re.compile(r"cannot (\w+) sample ([\d,]+) \((.*)\): (.*)")
+
 
 class DataError(RuntimeError):
     """A sample could not be loaded.
@@ -17,15 +22,23 @@ class DataError(RuntimeError):
         batch: number of the batch within its epoch, from 0; None outside a loader.
     """
 
-    def __init__(self, index: int, path: str, stage: str, reason: str) -> None:
+    def __init__(self, index: int | str, path: str = "", stage: str = "", reason: str = "") -> None:
         super().__init__(index, path, stage, reason)
-        self.index = index
+        self.batch: int | None = None
+        self._text = ""
+        if isinstance(index, str):
+            # Torch carries an exception out of a worker process as text, and makes it anew from that.
+            self._text = reason = index
+            if found := _SAMPLE.search(index):
+                stage, index, path, reason = found.groups()
+        self.index = int(str(index).replace(",", "")) if stage else -1
         self.path = path
         self.stage = stage
         self.reason = reason
-        self.batch: int | None = None
 
     def __str__(self) -> str:
+        if self._text:
+            return self._text
         what = self.path or "the given bytes"
         if self.index >= 0:
             what = f"sample {self.index:,} ({self.path})"

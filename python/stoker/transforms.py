@@ -266,14 +266,15 @@ class Compose(Transform):
 TransformLike = Transform | Sequence[Transform] | None
 
 
-def _flatten(transform: TransformLike) -> Iterator[Transform]:
+def flatten(transform: TransformLike) -> Iterator[Transform]:
+    """The single transforms, in order. Raises TypeError for anything that is no description."""
     if transform is None:
         return
     if isinstance(transform, Compose):
         transform = transform.transforms
-    if isinstance(transform, Sequence):
+    if isinstance(transform, Sequence) and not isinstance(transform, str):
         for t in transform:
-            yield from _flatten(t)
+            yield from flatten(t)
     elif isinstance(transform, Transform):
         yield transform
     else:
@@ -330,7 +331,7 @@ def compile_plan(transform: TransformLike, channels_last: bool = False) -> _C.Sa
     ops: list[_C.Op] = []
     is_float = False
     scale, bias = [1.0] * 3, [0.0] * 3
-    for t in _flatten(transform):
+    for t in flatten(transform):
         op = _geometric_op(t)
         if op is not None:
             if is_float and not isinstance(t, (RandomHorizontalFlip, RandomVerticalFlip)):

@@ -34,6 +34,7 @@ def tree(tmp_path: Path) -> Path:
         "b/deep/er/0.webp",
         "b/Deep/z.tif",
         "b/deep.bmp",
+        "b/Z.bmp",
         "B/ü.ppm",
         "a/x.pgm",
         "a/notes.txt",
@@ -67,7 +68,7 @@ def test_image_folder_finds_what_torchvision_finds_in_its_order(tree: Path) -> N
     assert dataset.classes == ["B", "a", "b"]
     assert dataset.class_to_idx == {"B": 0, "a": 1, "b": 2}
     expected = torchvision_samples(tree)
-    assert len(dataset) == len(expected) == 13
+    assert len(dataset) == len(expected) == 14
     assert list(dataset.samples) == expected
     assert dataset.samples == expected
     assert dataset.imgs == dataset.samples
@@ -113,7 +114,7 @@ def test_folders_without_images(tree: Path) -> None:
     assert ".webp" in str(caught.value)
     dataset = ImageFolder(tree, allow_empty=True)
     assert dataset.class_to_idx["empty"] == 3
-    assert len(dataset) == 13
+    assert len(dataset) == 14
 
 
 def test_getitem(folder: Path) -> None:

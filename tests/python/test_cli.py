@@ -1,0 +1,113 @@
+"""The command line: figures, JSON, help and failures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import stoker
+from stoker.bench import WORKLOADS, find_images, run_bench, workload_transform
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stoker", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bench") / "deep" / "down"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        pixels = rng.integers(0, 256, (260, 300, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.jpg")
+    return folder.parents[1]
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_bench_measures(images: Path, workload: str) -> None:
+    seen: list[tuple[int, int]] = []
+    result = run_bench(images, workload, workers=2, batch=5, epochs=2, on_batch=lambda *a: seen.append(a))
+    assert result.images == 24
+    assert seen[-1] == (36, 36)
+    assert result.images_per_s > 0
+    assert result.cpu_s_per_image > 0
+    assert result.first_batch_s > 0
+    assert result.peak_memory_mb >= result.torch_memory_mb > 0
+    assert set(result.stage_s_per_image) == {"read", "decode", "transform"}
+    # The stages are timed on the workers, the whole on the process: neither can be missing.
+    assert sum(result.stage_s_per_image.values()) > 0
+
+
+def test_workloads_differ() -> None:
+    assert len({workload_transform(w) for w in WORKLOADS}) == len(WORKLOADS)
+    with pytest.raises(ValueError, match="W9"):
+        workload_transform("W9")
+
+
+def test_bench_as_json(images: Path) -> None:
+    done = run("bench", "--data", str(images), "--workers", "1", "--batch", "4", "--epochs", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["workers"] == 1
+    assert result["batch"] == 4
+    assert result["images"] == 12
+    assert result["environment"]["simd"] in stoker._C.simd_targets()
+
+
+def test_bench_in_words(images: Path) -> None:
+    done = run("bench", "--data", str(images), "--workload", "W3", "--epochs", "1")
+    assert done.returncode == 0, done.stderr
+    for piece in ("W3 on 12 images", "images/s", "ms CPU per image", "first batch", "peak memory"):
+        assert piece in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["bench", "--data", "/nowhere"], "no images below /nowhere"),
+        (["bench", "--data", "DIR", "--workload", "W9"], "unknown workload 'W9'"),
+        (["bench", "--data", "DIR", "--batch", "0"], "batch and epochs must be at least 1"),
+        (["demo", "--data", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_failures_say_why_in_one_line(images: Path, arguments: list[str], reason: str) -> None:
+    done = run(*[str(images) if a == "DIR" else a for a in arguments])
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_damaged_image_is_named(images: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    done = run("bench", "--data", str(tmp_path))
+    assert done.returncode == 1
+    assert "broken.jpg" in done.stderr
+
+
+def test_env_and_version() -> None:
+    facts = json.loads(run("env", "--json").stdout)
+    assert facts["stoker"] == stoker.__version__
+    assert facts["usable_cores"] >= 1
+    assert run("--version").stdout.strip() == stoker.__version__
+
+
+@pytest.mark.parametrize("command", ["demo", "bench", "env"])
+def test_help(command: str) -> None:
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert "--json" in done.stdout
+
+
+def test_find_images_is_deep_and_sorted(images: Path) -> None:
+    files = find_images(images)
+    assert len(files) == 12
+    assert files == sorted(files)

@@ -1,0 +1,513 @@
+"""stoker.DataLoader against torch's: structure, values, order, arguments, attributes, paths."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.utils.data as torch_data
+from conftest import photo_like
+from stoker import _C, AutoWorkers, DataLoader, ImageFolder, ImageList, LoaderStats, _cpus
+from stoker import transforms as T
+from torch.utils.data import default_collate
+
+FIXED = [T.Resize((20, 22)), T.ToDtype(torch.float32, scale=True), T.Normalize([0.5], [0.25])]
+RANDOM = [T.RandomResizedCrop(16), T.RandomHorizontalFlip(), T.ToDtype(torch.float32, scale=True)]
+
+
+@pytest.fixture(scope="module")
+def fixed(folder: Path) -> ImageFolder:
+    return ImageFolder(folder, FIXED)
+
+
+@pytest.fixture(scope="module")
+def labelled(numbered: list[Path]) -> ImageList:
+    """40 samples, each labelled with its index."""
+    return ImageList(numbered, range(40), T.CenterCrop(8))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal in structure, types, dtypes and values."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and a.stride() == b.stride() and torch.equal(a, b)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return same(list(a.items()), list(b.items()))
+    return bool(a == b)
+
+
+def indices(loader: Any) -> list[Any]:
+    """The targets of each batch."""
+    return [targets.tolist() for _, targets in loader]
+
+
+def all_indices(loader: Any) -> list[int]:
+    return [index for batch in indices(loader) for index in batch]
+
+
+# ---- batches -------------------------------------------------------------------------------------
+
+
+def test_it_is_a_torch_data_loader(fixed: ImageFolder) -> None:
+    loader = DataLoader(fixed, batch_size=5)
+    assert isinstance(loader, torch_data.DataLoader)
+    assert loader.native
+    assert len(loader) == 8
+    batch = next(iter(loader))
+    assert type(batch) is list
+    images, targets = batch
+    assert (images.shape, images.dtype) == ((5, 3, 20, 22), torch.float32)
+    assert (targets.shape, targets.dtype) == ((5,), torch.int64)
+
+
+class Backwards:
+    """A sampler, or with batches a batch sampler."""
+
+    def __init__(self, *batches: int) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches) or 37
+
+    def __iter__(self) -> Iterator[Any]:
+        order = iter(range(36, -1, -1))
+        if not self.batches:
+            yield from order
+        for size in self.batches:
+            yield [next(order) for _ in range(size)]
+
+
+def collate(samples: list[Any]) -> dict[str, Any]:
+    return {"x": torch.stack([x for x, _ in samples]), "y": [y for _, y in samples]}
+
+
+ARGUMENTS: list[dict[str, Any]] = [
+    {},
+    {"batch_size": 5},
+    {"batch_size": 5, "drop_last": True},
+    {"batch_size": 50},
+    {"batch_size": 50, "drop_last": True},
+    {"batch_size": 4, "sampler": Backwards()},
+    {"batch_size": 4, "sampler": torch.arange(9)},
+    {"batch_sampler": Backwards(1, 7, 3, 20)},
+    {"batch_sampler": [torch.tensor([3, 4]), [5]]},
+    {"batch_size": None},
+    {"batch_size": None, "sampler": Backwards()},
+    {"batch_size": 6, "collate_fn": collate},
+    {"batch_size": 6, "collate_fn": lambda samples: samples},
+    {"batch_size": 6, "collate_fn": default_collate},
+    {"batch_size": None, "collate_fn": lambda sample: sample},
+    {"batch_size": 6, "pin_memory": False},
+]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 8, "auto"])
+@pytest.mark.parametrize("arguments", ARGUMENTS, ids=str)
+def test_batches_are_those_of_torchs_iteration(
+    fixed: ImageFolder, arguments: dict[str, Any], workers: Any
+) -> None:
+    expected = list(torch_data.DataLoader(fixed, **arguments))
+    loader = DataLoader(fixed, num_workers=workers, **arguments)
+    assert loader.native
+    for _ in range(2):
+        assert same(list(loader), expected)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": 20},
+        {"persistent_workers": True},
+        {"prefetch_factor": 1},
+        {"prefetch_factor": 30},
+        {"in_order": False},
+        {"worker_init_fn": lambda worker: 1 / 0},
+        {"multiprocessing_context": "spawn"},
+    ],
+    ids=str,
+)
+def test_options_that_need_workers(fixed: ImageFolder, options: dict[str, Any]) -> None:
+    expected = list(torch_data.DataLoader(fixed, 4))
+    loader = DataLoader(fixed, 4, num_workers=2, **options)
+    for _ in range(2):
+        assert same(list(loader), expected)
+
+
+@pytest.mark.parametrize(
+    "target_transform",
+    [float, str, lambda y: None if y < 0 else (y, {"name": str(y)}), lambda y: torch.full((2,), y)],
+)
+@pytest.mark.parametrize("size", [5, None])
+def test_target_transform(folder: Path, target_transform: Callable[[int], Any], size: int | None) -> None:
+    dataset = ImageFolder(folder, FIXED, target_transform)
+    expected = list(torch_data.DataLoader(dataset, size))
+    got = list(DataLoader(dataset, size, num_workers=2))
+    assert len(got) == len(expected)
+    for a, b in zip(got, expected):
+        assert torch.equal(a[0], b[0])
+        assert type(a) is type(b) is list
+        assert type(a[1]) is type(b[1])
+        assert str(a[1]) == str(b[1])
+
+
+def test_samplers_may_give_any_integers(labelled: ImageList) -> None:
+    sampler = [torch.tensor(3), 4, torch.arange(9).numpy()[5]]
+    assert indices(DataLoader(labelled, 2, sampler=sampler, num_workers=1)) == [[3, 4], [5]]
+
+
+def test_negative_indices_count_from_the_end_as_in_dataset_i(labelled: ImageList) -> None:
+    assert indices(DataLoader(labelled, 2, sampler=[-1, 0, -40], num_workers=1)) == [[39, 0], [0]]
+
+
+def test_iterating_an_exhausted_iterator(labelled: ImageList) -> None:
+    iterator = iter(DataLoader(labelled, 40, num_workers=1))
+    assert len(iterator) == 1
+    next(iterator)
+    for _ in range(3):
+        with pytest.raises(StopIteration):
+            next(iterator)
+
+
+def test_pin_memory(fixed: ImageFolder) -> None:
+    accelerator = torch.accelerator.is_available()
+    assert DataLoader(fixed).pin_memory is accelerator
+    assert DataLoader(fixed, pin_memory=False).pin_memory is False
+    for pin_memory in (None, False):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            images, _ = next(iter(DataLoader(fixed, num_workers=1, pin_memory=pin_memory)))
+        assert images.is_pinned() == (accelerator and pin_memory is None)
+    if not accelerator:
+        for cls in (torch_data.DataLoader, DataLoader):
+            with pytest.warns(UserWarning, match="no accelerator is found"):
+                next(iter(cls(fixed, num_workers=0, pin_memory=True)))
+
+
+# ---- order and randomness ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("batch_size", [3, None])
+def test_order_and_generator_are_torchs(
+    labelled: ImageList, workers: int, persistent: bool, given: bool, batch_size: int | None
+) -> None:
+    if persistent and workers == 0:
+        pytest.skip("torch refuses it")
+    runs = []
+    for cls in (torch_data.DataLoader, DataLoader):
+        torch.manual_seed(5)
+        generator = torch.Generator().manual_seed(6) if given else None
+        # As torch with workers: without, its dataset[i] itself draws from the global generator.
+        processes = workers if given or cls is DataLoader else max(1, workers)
+        loader = cls(
+            labelled,
+            batch_size,
+            shuffle=True,
+            num_workers=processes,
+            generator=generator,
+            persistent_workers=persistent,
+        )
+        states, orders = [], []
+        for _ in range(3):
+            orders.append([torch.as_tensor(targets).tolist() for _, targets in loader])
+            states.append((generator or torch.default_generator).get_state())
+        runs.append((orders, states))
+    (torchs, torch_states), (ours, states) = runs
+    assert ours == torchs
+    assert ours[0] != ours[1] != ours[2]
+    assert all(map(torch.equal, states, torch_states))
+
+
+class Eager:
+    """A batch sampler that draws when its iterator is made, not at the first batch."""
+
+    def __len__(self) -> int:
+        return 40
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter([[i] for i in torch.randperm(40).tolist()])
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_order_of_a_sampler_that_draws_early_is_torchs_with_workers(
+    labelled: ImageList, persistent: bool
+) -> None:
+    orders = []
+    for cls in (torch_data.DataLoader, DataLoader):
+        torch.manual_seed(5)
+        loader = cls(labelled, batch_sampler=Eager(), num_workers=2, persistent_workers=persistent)
+        orders.append([indices(loader) for _ in range(2)])
+    assert orders[0] == orders[1]
+
+
+def test_distributed_sampler(labelled: ImageList) -> None:
+    seen: list[int] = []
+    for rank in range(3):
+        sampler = torch_data.DistributedSampler(labelled, num_replicas=3, rank=rank, seed=1)
+        sampler.set_epoch(4)
+        loader, theirs = (
+            cls(labelled, 5, sampler=sampler, num_workers=2) for cls in (DataLoader, torch_data.DataLoader)
+        )
+        order = indices(loader)
+        assert order == indices(theirs)
+        seen += all_indices(loader)
+    assert set(seen) == set(range(40))
+
+
+def epochs(dataset: ImageList, seed: int, count: int = 1, **options: Any) -> list[torch.Tensor]:
+    torch.manual_seed(seed)
+    loader = DataLoader(dataset, 8, shuffle=True, **options)
+    return [torch.cat([images for images, _ in loader]) for _ in range(count)]
+
+
+def test_one_seed_gives_one_result_for_any_workers_and_targets(
+    numbered: list[Path], simd_target: Callable[[str], None]
+) -> None:
+    dataset = ImageList(numbered, range(40), RANDOM)
+    expected = epochs(dataset, 1, 2, num_workers=0)
+    for options in (
+        {"num_workers": 1},
+        {"num_workers": 2, "prefetch_factor": 5},
+        {"num_workers": 8, "prefetch_factor": 1},
+        {"num_workers": 8, "memory_format": torch.channels_last},
+    ):
+        assert all(map(torch.equal, expected, epochs(dataset, 1, 2, **options)))
+    for target in _C.simd_targets():
+        simd_target(target)
+        assert all(map(torch.equal, expected, epochs(dataset, 1, 2, num_workers=2)))
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_another_epoch_or_seed_is_augmented_otherwise(numbered: list[Path], persistent: bool) -> None:
+    dataset = ImageList([numbered[0]] * 40, range(40), RANDOM)
+    a = epochs(dataset, 1, 3, num_workers=2, persistent_workers=persistent)
+    b = epochs(dataset, 1, 3, num_workers=2, persistent_workers=persistent)
+    other = epochs(dataset, 2, 1, num_workers=2, persistent_workers=persistent)
+    assert all(map(torch.equal, a, b))
+    # Every sample shows the same small photograph, so only augmentation tells the 160 apart; by
+    # chance a few are the same.
+    assert len({image.numpy().tobytes() for image in torch.cat([*a, *other])}) > 150
+
+
+def test_augmentation_belongs_to_the_sample_not_to_its_place(numbered: list[Path]) -> None:
+    dataset = ImageList(numbered, range(40), RANDOM)
+    results = []
+    for order, size in ((range(40), 8), (range(39, -1, -1), 7)):
+        torch.manual_seed(1)
+        loader = DataLoader(dataset, size, sampler=order, num_workers=2)
+        results.append({int(y): x for images, targets in loader for x, y in zip(images, targets)})
+    assert all(torch.equal(results[0][i], results[1][i]) for i in range(40))
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_a_repeated_index_is_augmented_anew(numbered: list[Path], workers: int) -> None:
+    dataset = ImageList(numbered, range(40), RANDOM)
+    torch.manual_seed(1)
+    loader = DataLoader(dataset, 4, sampler=[7] * 10, num_workers=workers)
+    images = torch.cat([images for images, _ in loader])
+    assert len({image.numpy().tobytes() for image in images}) == 10
+
+
+# ---- arguments and attributes --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"num_workers": -1}, ValueError, "num_workers"),
+        ({"num_workers": "many"}, TypeError, "int or 'auto'"),
+        ({"num_workers": 1.5}, TypeError, "int or 'auto'"),
+        ({"num_workers": None}, TypeError, "int or 'auto'"),
+        ({"prefetch_factor": 0, "num_workers": 1}, ValueError, "prefetch_factor must be at least 1"),
+        ({"prefetch_factor": 2, "num_workers": 0}, ValueError, "prefetch_factor"),
+        ({"timeout": -1}, ValueError, "timeout"),
+        ({"persistent_workers": True, "num_workers": 0}, ValueError, "persistent_workers"),
+        ({"batch_size": 0}, ValueError, "batch_size"),
+        ({"batch_size": None, "drop_last": True}, ValueError, "drop_last"),
+        ({"shuffle": True, "sampler": [1]}, ValueError, "mutually exclusive"),
+        ({"batch_sampler": [[1]], "batch_size": 2}, ValueError, "mutually exclusive"),
+        ({"multiprocessing_context": "no such", "num_workers": 1}, ValueError, "start method"),
+    ],
+)
+def test_refused_arguments(
+    labelled: ImageList, arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        DataLoader(labelled, **arguments)
+
+
+def test_every_parameter_of_torch_is_there_in_its_order() -> None:
+    theirs = list(inspect.signature(torch_data.DataLoader.__init__).parameters.values())
+    ours = inspect.signature(DataLoader.__init__).parameters
+    assert [p.name for p in theirs] == list(ours)[: len(theirs)]
+    assert all(ours[p.name].kind == p.kind for p in theirs)
+    assert {p.name for p in theirs if ours[p.name].default != p.default} == {"num_workers", "pin_memory"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"batch_size": 7, "shuffle": True, "drop_last": True, "num_workers": 3, "prefetch_factor": 4},
+        {"batch_size": None, "num_workers": 0},
+        {"batch_size": 3, "num_workers": 1, "persistent_workers": True, "timeout": 9, "pin_memory": False},
+        {"memory_format": torch.channels_last, "generator": torch.Generator(), "collate_fn": collate},
+        {"num_workers": 2, "multiprocessing_context": "fork", "in_order": False, "worker_init_fn": print},
+    ],
+    ids=lambda a: ",".join(a) or "defaults",
+)
+def test_a_loader_can_be_made_anew_from_its_attributes(
+    labelled: ImageList, arguments: dict[str, Any]
+) -> None:
+    # As Lightning does to replace the sampler.
+    loader = DataLoader(labelled, **arguments)
+    parameters = [
+        n for n in inspect.signature(DataLoader.__init__).parameters if n not in ("self", "shuffle")
+    ]
+    attributes = {name: getattr(loader, name) for name in parameters}
+    for name, value in arguments.items():
+        if name not in ("shuffle", "multiprocessing_context"):
+            assert attributes[name] == value
+    if loader.batch_size is not None:
+        attributes["batch_sampler"] = None
+    attributes["sampler"] = torch_data.SequentialSampler(labelled)
+    twin = DataLoader(**attributes)
+    assert type(twin.num_workers) is type(loader.num_workers)
+    for name in parameters:
+        if name not in ("batch_sampler", "sampler"):
+            assert getattr(twin, name) == attributes[name]
+    if loader.collate_fn is not collate and loader.batch_size is not None:
+        assert all_indices(twin) == list(range(35 if loader.drop_last else 40))
+    if loader.batch_size is not None:  # and with its own batch sampler
+        attributes.update(batch_sampler=loader.batch_sampler, batch_size=1, sampler=None, drop_last=False)
+        assert len(list(DataLoader(**attributes))) == len(loader)
+
+
+def test_auto_workers(labelled: ImageList, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_cpus, "usable_cores", lambda: 16)
+    loader = DataLoader(labelled)
+    assert type(loader.num_workers) is AutoWorkers
+    assert isinstance(loader.num_workers, int)
+    assert loader.num_workers == 14
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    again = DataLoader(labelled, num_workers=loader.num_workers)  # stands for "auto" again
+    assert again.num_workers == 3
+    assert type(DataLoader(labelled, num_workers=3).num_workers) is int
+    python = DataLoader(torch_data.Subset(labelled, [0]))
+    assert python.num_workers == 0
+    assert isinstance(pickle.loads(pickle.dumps(loader.num_workers)), AutoWorkers)
+
+
+def test_more_workers_than_cores_are_no_reason_to_warn(labelled: ImageList) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(list(DataLoader(labelled, num_workers=64))) == 40
+    with pytest.warns(UserWarning, match="worker processes"):
+        DataLoader(torch_data.Subset(labelled, [0]), num_workers=64).check_worker_number_rationality()
+
+
+@pytest.mark.parametrize("copy_of", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_are_independent(labelled: ImageList, copy_of: Callable[[Any], Any]) -> None:
+    loader = DataLoader(labelled, 8, num_workers=2, persistent_workers=True)
+    expected = indices(loader)
+    twin = copy_of(loader)
+    assert twin.stats().batches == 0
+    pairs = [(a.tolist(), b.tolist()) for (_, a), (_, b) in zip(loader, twin)]
+    assert pairs == [(e, e) for e in expected]
+
+
+def test_a_changed_transform_counts_from_the_next_epoch(numbered: list[Path]) -> None:
+    dataset = ImageList(numbered, range(40), T.CenterCrop(8))
+    loader = DataLoader(dataset, 20, num_workers=2)
+    assert next(iter(loader))[0].shape == (20, 3, 8, 8)
+    dataset.transform = [T.CenterCrop(10)]
+    assert next(iter(loader))[0].shape == (20, 3, 10, 10)
+    dataset.transform.append(T.CenterCrop(6))
+    assert next(iter(loader))[0].shape == (20, 3, 6, 6)
+
+
+# ---- what torch's own iteration serves -----------------------------------------------------------
+
+
+class Squares(torch_data.Dataset[Any]):
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        worker = torch_data.get_worker_info()
+        return torch.tensor([-1 if worker is None else worker.id]), index
+
+
+class Doubled(ImageList):
+    def __getitem__(self, index: int) -> Any:
+        image, target = super().__getitem__(index)
+        return image, 2 * target
+
+
+class Stream(torch_data.IterableDataset[int]):
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(6))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_python_dataset_goes_to_worker_processes(workers: int) -> None:
+    loader = DataLoader(Squares(), 2, num_workers=workers)
+    assert not loader.native
+    batches = list(loader)
+    assert [y.tolist() for _, y in batches] == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+    assert {int(x) for x in torch.cat([x for x, _ in batches])} == ({0, 1} if workers else {-1})
+    report = loader.report()
+    assert "Squares is not one of Stoker's datasets" in report
+    assert f"{workers} worker processes" in report
+    stats: LoaderStats = loader.stats()
+    assert (stats.path, stats.batches, stats.wait.count, stats.workers) == ("python", 5, 5, workers)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_overridden_getitem_is_respected(numbered: list[Path], workers: int) -> None:
+    loader = DataLoader(Doubled(numbered, range(40), T.CenterCrop(8)), 20, num_workers=workers)
+    assert not loader.native
+    assert all_indices(loader) == [2 * i for i in range(40)]
+    assert "Doubled overrides __getitem__" in loader.report()
+
+
+def test_transforms_without_a_fixed_size(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.jpg" for i in range(4)]
+    for index, path in enumerate(paths):
+        photo_like(20, 20 + 10 * (index // 2)).save(path)
+    dataset = ImageList(paths, range(4), T.Resize(10))
+    loader = DataLoader(dataset, 2, num_workers=0)
+    assert not loader.native
+    assert [x.shape[-2:] for x, _ in loader] == [(10, 10), (15, 10)]
+    assert "different sizes" in loader.report()
+    assert not DataLoader(dataset, batch_sampler=[[0]]).native
+    assert DataLoader(ImageList(paths, range(4), [T.Resize(10), T.CenterCrop(8)])).native
+    assert DataLoader(ImageList(paths, range(4), [T.Resize((10, 10)), T.Resize(8)])).native
+
+
+def test_single_samples_of_different_sizes(folder: Path) -> None:
+    dataset = ImageFolder(folder)
+    loader = DataLoader(dataset, batch_size=None, num_workers=2)
+    expected = list(torch_data.DataLoader(dataset, batch_size=None))
+    assert same(list(loader), expected)
+
+
+def test_iterable_datasets_and_subsets(labelled: ImageList) -> None:
+    stream = DataLoader(Stream(), 4)
+    assert [batch.tolist() for batch in stream] == [[0, 1, 2, 3], [4, 5]]
+    assert stream.num_workers == 0
+    assert indices(DataLoader(torch_data.Subset(labelled, [5, 3, 9]), 2)) == [[5, 3], [9]]
+    with pytest.raises(ValueError, match="prefetch_factor"):
+        DataLoader(Squares(), prefetch_factor=2)  # num_workers is 0 there, as torch's default
