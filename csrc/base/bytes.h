@@ -34,6 +34,7 @@ class ByteBuffer {
   // Makes room for `size` bytes and returns them, uninitialised unless they were there already.
   uint8_t* Reserve(size_t size) {
     if (size > capacity_ || !data_) {
+      if (size > SIZE_MAX / 2) throw std::bad_alloc();
       const size_t grown = size + size / 4;
       const size_t total = (grown + kPadding + kAlignment - 1) / kAlignment * kAlignment;
       data_.reset();

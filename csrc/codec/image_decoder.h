@@ -28,7 +28,8 @@ class ImageDecoder {
   // The size of the upright image in `bytes`, which must outlive the Decode that follows.
   Size Open(ByteSpan bytes);
   // The upright pixels of `region`, valid until the next Open.
-  // REQUIRES: Open succeeded; `region` is a non-empty part of its size.
+  // REQUIRES: Open succeeded and Decode has not been called since; `region` is a non-empty part of
+  // its size.
   ImageView Decode(const Rect& region);
 
   ImageFormat format() const { return format_; }

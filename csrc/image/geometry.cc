@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -35,14 +36,14 @@ class Resolver {
   }
 
   // `rect` in coordinates of the image as it is seen, pending flips applied.
-  void Crop(Rect rect, const Op& op) {
+  void Crop(Rect rect, PadMode pad_mode, const std::array<uint8_t, 3>& fill) {
     if (geometry_->flip_horizontal) rect.left = size_.width - rect.right();
     if (geometry_->flip_vertical) rect.top = size_.height - rect.bottom();
     if (rect == Whole(size_)) return;
     const bool inside = Whole(size_).Contains(rect);
     Step step{inside ? StepKind::kCrop : StepKind::kPadCrop, size_, rect.size(), rect};
-    step.pad_mode = op.pad_mode;
-    step.fill = op.fill;
+    step.pad_mode = pad_mode;
+    step.fill = fill;
     Push(step);
   }
 
@@ -159,13 +160,19 @@ Size ResizedSize(const Op& op, Size in) {
   const int short_in = std::min(in.width, in.height);
   const int long_in = std::max(in.width, in.height);
   int new_short = op.short_side;
-  int new_long = static_cast<int>(static_cast<double>(int64_t{new_short} * long_in) / short_in);
+  double new_long = static_cast<double>(int64_t{new_short} * long_in) / short_in;
   if (op.max_size > 0 && new_long > op.max_size) {
-    new_short = static_cast<int>(static_cast<double>(int64_t{op.max_size} * new_short) / new_long);
+    const auto truncated = static_cast<double>(static_cast<int64_t>(new_long));
+    new_short = static_cast<int>(static_cast<double>(int64_t{op.max_size} * new_short) / truncated);
     new_long = op.max_size;
   }
+  if (new_long > INT32_MAX) {
+    throw StageError(Stage::kTransform, "Resize would make the long side of the " + Text(in) +
+                                            " pixels too long to count");
+  }
+  const int new_long_int = static_cast<int>(new_long);
   new_short = std::max(new_short, 1);
-  return in.width <= in.height ? Size{new_short, new_long} : Size{new_long, new_short};
+  return in.width <= in.height ? Size{new_short, new_long_int} : Size{new_long_int, new_short};
 }
 
 Rect RandomResizedCropRect(const Op& op, Size in, OpRandom* random) {
@@ -203,12 +210,14 @@ void ResolveGeometry(const std::vector<Op>& ops, Size in, const SampleKey& key,
       case OpKind::kResize:
         resolver.Resize(ResizedSize(op, resolver.size()), op.interpolation);
         break;
-      case OpKind::kCenterCrop: resolver.Crop(CenterRect(resolver.size(), op.size), op); break;
+      case OpKind::kCenterCrop:
+        resolver.Crop(CenterRect(resolver.size(), op.size), PadMode::kConstant, {0, 0, 0});
+        break;
       case OpKind::kRandomCrop:
-        resolver.Crop(RandomCropRect(op, resolver.size(), &random), op);
+        resolver.Crop(RandomCropRect(op, resolver.size(), &random), op.pad_mode, op.fill);
         break;
       case OpKind::kRandomResizedCrop:
-        resolver.Crop(RandomResizedCropRect(op, resolver.size(), &random), op);
+        resolver.Crop(RandomResizedCropRect(op, resolver.size(), &random), op.pad_mode, op.fill);
         resolver.Resize(op.size, op.interpolation);
         break;
       case OpKind::kRandomHorizontalFlip:

@@ -6,20 +6,17 @@
 
 namespace stoker {
 
-// e^x by halving the argument until it is small, its Taylor series, and squaring back.
+// e^x = 2^k e^r with |r| <= ln(2) / 2, and e^r by its Taylor series.
 inline double PortableExp(double x) {
-  int halvings = 0;
-  while (x > 0.125 || x < -0.125) {
-    x *= 0.5;
-    ++halvings;
-  }
+  // ln 2 in two parts: k times the first is exact, so that x − k ln 2 loses nothing.
+  constexpr double kLn2High = 0x1.62e42feep-1;
+  constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
+  const double k = static_cast<double>(static_cast<int>(x / kLn2High + (x < 0 ? -0.5 : 0.5)));
+  const double r = (x - k * kLn2High) - k * kLn2Low;
   double sum = 1.0;
-  double term = 1.0;
-  for (int n = 1; n <= 12; ++n) {
-    term = term * x / n;
-    sum += term;
-  }
-  for (; halvings > 0; --halvings) sum *= sum;
+  for (int n = 16; n >= 1; --n) sum = 1.0 + sum * r / n;
+  for (int i = 0; i < static_cast<int>(k); ++i) sum *= 2.0;
+  for (int i = 0; i > static_cast<int>(k); --i) sum *= 0.5;
   return sum;
 }
 

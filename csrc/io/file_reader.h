@@ -41,8 +41,8 @@ class UniqueFd {
 // The signature of read(2), so that tests can pass one that is interrupted or returns little.
 using ReadFn = ssize_t (*)(int fd, void* out, size_t bytes);
 
-// Opens a regular file for reading. Throws StageError where there is none (a folder or a pipe says
-// what it is).
+// Opens a file for reading, without ever waiting (for the other end of a pipe, say). Throws
+// StageError where that fails; what is no regular file fails in ReadFile.
 UniqueFd OpenFile(const char* path);
 
 // The file's bytes, in `buffer`, valid until the buffer's next use. Goes on after short reads and

@@ -103,11 +103,22 @@ SampleTable SampleTable::Deserialize(std::string_view bytes) {
   TakeArray(&bytes, &table.path_bytes_);
   TakeArray(&bytes, &table.path_begins_);
   TakeArray(&bytes, &table.labels_);
-  bool good = bytes.empty() && table.path_begins_.size() == table.labels_.size() + 1 &&
+  const bool good_root = table.root_.empty() ||
+                         (table.root_.back() == '/' && table.root_.find('\0') == std::string::npos);
+  bool good = good_root && bytes.empty() && table.path_begins_.size() == table.labels_.size() + 1 &&
               table.path_begins_.front() == 0 &&
               table.path_begins_.back() == table.path_bytes_.size();
   for (size_t i = 0; good && i < table.labels_.size(); ++i) {
-    good = table.path_begins_[i] < table.path_begins_[i + 1];
+    const uint64_t begin = table.path_begins_[i];
+    const uint64_t end = table.path_begins_[i + 1];
+    if (begin >= end || end > table.path_bytes_.size()) {
+      good = false;
+      break;
+    }
+    // What Append refuses: an empty path, or a zero byte behind the mark of a complete one.
+    const char* path = table.path_bytes_.data() + begin;
+    const size_t mark = *path == kAbsolute ? 1 : 0;
+    good = end - begin > mark && std::memchr(path + mark, 0, end - begin - mark) == nullptr;
   }
   if (!good) throw std::invalid_argument("sample table: the bytes contradict one another");
   return table;

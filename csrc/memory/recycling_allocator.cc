@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -21,6 +22,7 @@ struct FreeDeleter {
 using Memory = std::unique_ptr<void, FreeDeleter>;
 
 Memory FreshMemory(size_t bytes) {
+  if (bytes > SIZE_MAX / 2) throw std::bad_alloc();
   // From two huge pages on, ask for them: one fault for 2 MB in place of 512.
   const bool huge = bytes >= 2 * kHugePage;
   const size_t alignment = huge ? kHugePage : kAlignment;
@@ -48,6 +50,8 @@ struct RecyclingAllocator::Pool {
   size_t largest_request = 0;
   size_t fresh_blocks = 0;
 
+  size_t limit() const { return max_free_blocks * largest_request; }
+
   // The best idle block for `bytes`, or none. REQUIRES: mutex held.
   Entry Take(size_t bytes) {
     auto best = free.end();
@@ -63,7 +67,7 @@ struct RecyclingAllocator::Pool {
   }
   // Drops the oldest blocks until `more` bytes fit in. REQUIRES: mutex held.
   void MakeRoom(size_t more) {
-    while (!free.empty() && free_bytes + more > max_free_blocks * largest_request) {
+    while (!free.empty() && free_bytes + more > limit()) {
       free_bytes -= free.front().bytes;
       free.erase(free.begin());
     }
@@ -80,6 +84,7 @@ struct RecyclingAllocator::Block {
     Pool& pool = *block->pool;
     const std::lock_guard<std::mutex> lock(pool.mutex);
     pool.MakeRoom(block->entry.bytes);
+    if (pool.free_bytes + block->entry.bytes > pool.limit()) return;
     pool.free_bytes += block->entry.bytes;
     pool.free.push_back(std::move(block->entry));
   }
@@ -94,14 +99,18 @@ HostBlock RecyclingAllocator::Allocate(size_t bytes) {
   Pool::Entry entry;
   {
     const std::lock_guard<std::mutex> lock(pool_->mutex);
-    pool_->largest_request = std::max(pool_->largest_request, bytes);
     entry = pool_->Take(bytes);
-    if (!entry.memory) {
+  }
+  const bool fresh = !entry.memory;
+  if (fresh) entry.memory = FreshMemory(bytes);
+  {
+    const std::lock_guard<std::mutex> lock(pool_->mutex);
+    pool_->largest_request = std::max(pool_->largest_request, bytes);
+    if (fresh) {
       ++pool_->fresh_blocks;
       pool_->MakeRoom(bytes);
     }
   }
-  if (!entry.memory) entry.memory = FreshMemory(bytes);
   void* data = entry.memory.get();
   auto block = std::make_unique<Block>(Block{pool_, std::move(entry)});
   return {data, bytes, block.release(), &Block::Free};

@@ -95,8 +95,14 @@ Loader::Loader(std::shared_ptr<const SampleTable> table, const SamplePlan& plan,
 }
 
 Loader::~Loader() {
-  // In a forked child the workers do not exist, and the mutex may be held for ever.
-  if (pid_ == getpid()) Cancel();
+  if (pid_ == getpid()) {
+    Cancel();
+    return;
+  }
+  // In a forked child the workers do not exist, so nothing that they may have waited on can be
+  // destroyed: these two stay behind.
+  static_cast<void>(changed_.release());
+  static_cast<void>(new std::shared_ptr<Executor>(executor_));
 }
 
 void Loader::CheckProcess() const {
@@ -113,7 +119,7 @@ void Loader::Cancel() {
   for (const auto& job : in_flight_) job->Abandon();
   open_.clear();
   more_indices_ = full_ = false;
-  changed_.wait(lock, [this] { return running_ == 0; });
+  changed_->wait(lock, [this] { return running_ == 0; });
   in_flight_.clear();
   wait_ns_ = 0;
   asked_ = false;
@@ -174,8 +180,11 @@ void Loader::Submit(std::vector<int64_t> indices) {
 }
 
 void Loader::EndOfIndices() {
+  CheckProcess();
   const std::lock_guard<std::mutex> lock(mutex_);
   more_indices_ = false;
+  const int64_t now = NowNs();
+  for (Worker* worker : free_workers_) worker->clock.Off(now, OffState::kIdle);
 }
 
 // Starts workers until as many run as there are, or as there are samples for. Unlocks.
@@ -199,6 +208,11 @@ void Loader::Launch(std::unique_lock<std::mutex>* lock) {
 
 void Loader::RunWorker(Worker* worker) {
   worker->clock.Begin(NowNs());
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++active_;
+    counts_.max_running = std::max(counts_.max_running, active_);
+  }
   while (const std::shared_ptr<Job> job = NextJob(worker)) {
     while (LoadOne(job.get(), worker)) {
     }
@@ -209,7 +223,6 @@ void Loader::RunWorker(Worker* worker) {
 // The oldest job with samples to claim; none: the worker stops.
 std::shared_ptr<Loader::Job> Loader::NextJob(Worker* worker) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  counts_.max_running = std::max(counts_.max_running, running_);
   while (!open_.empty()) {
     if (open_.front()->next.load(std::memory_order_relaxed) < open_.front()->indices.size()) {
       return open_.front();
@@ -218,9 +231,10 @@ std::shared_ptr<Loader::Job> Loader::NextJob(Worker* worker) {
   }
   worker->clock.End(NowNs(), full_ && more_indices_ ? OffState::kWaiting : OffState::kIdle);
   free_workers_.push_back(worker);
+  --active_;
   --running_;
   // Notified under the lock: whoever waits for the last worker may destroy the loader.
-  changed_.notify_all();
+  changed_->notify_all();
   return nullptr;
 }
 
@@ -250,7 +264,7 @@ bool Loader::LoadOne(Job* job, Worker* worker) {
   }
   if (job->left.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    changed_.notify_all();
+    changed_->notify_all();
   }
   return true;
 }
@@ -291,7 +305,7 @@ bool Loader::WaitReady(std::chrono::milliseconds timeout) {
     ready = WorkInline(job, deadline);
   } else if (!ready) {
     std::unique_lock<std::mutex> lock(mutex_);
-    ready = changed_.wait_until(lock, deadline, [job] { return job->done(); });
+    ready = changed_->wait_until(lock, deadline, [job] { return job->done(); });
   }
   wait_ns_ += NowNs() - begin;
   return ready;
@@ -319,6 +333,7 @@ Batch Loader::Next() {
 }
 
 LoaderStats Loader::Stats() const {
+  CheckProcess();
   LoaderStats stats;
   {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -144,11 +144,13 @@ class Loader {
   bool was_ready_ = false;
 
   mutable std::mutex mutex_;
-  std::condition_variable changed_;  // a batch got complete, or a worker stopped
+  // A batch got complete, or a worker stopped.
+  std::unique_ptr<std::condition_variable> changed_ = std::make_unique<std::condition_variable>();
   // Guarded by mutex_.
   std::deque<std::shared_ptr<Job>> open_;  // with samples to claim (or just run out of them)
   std::vector<Worker*> free_workers_;
-  int running_ = 0;
+  int running_ = 0;    // workers handed to the executor
+  int active_ = 0;     // of these, workers that have begun to run
   bool full_ = false;  // as many batches in flight as allowed
   bool more_indices_ = false;
   int64_t first_submit_ns_ = 0;

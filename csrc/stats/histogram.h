@@ -12,7 +12,7 @@
 namespace stoker {
 
 inline constexpr int kBucketsPerOctave = 8;
-// Octaves 0..41: up to 2^42 ns, 73 minutes. Longer durations count in the last bucket.
+// Up to 2^44 ns, nearly five hours. Longer durations count in the last bucket.
 inline constexpr int kHistogramBuckets = 42 * kBucketsPerOctave;
 
 // The bucket of a duration. Below 8 ns there is a bucket for each nanosecond.

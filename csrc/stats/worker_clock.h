@@ -23,8 +23,8 @@ enum class OffState : uint8_t {
   kWaiting = 1,  // every batch ahead is full: the consumer is the slower side
 };
 
-// Threads: `Lap`, `Begin` and `End` by the worker that owns the clock (ownership passes from thread
-// to thread under the loader's mutex); `Add…To` by anybody at any time.
+// Threads: `Lap`, `Begin`, `End` and `Off` by the worker that owns the clock (ownership passes from
+// thread to thread under the loader's mutex); `AddStageTo` and `OffNs` by anybody at any time.
 class WorkerClock {
  public:
   explicit WorkerClock(int64_t now_ns) : off_since_ns_(now_ns) {}
@@ -33,6 +33,8 @@ class WorkerClock {
   void Begin(int64_t now_ns);
   // The worker stops running because there is nothing to do.
   void End(int64_t now_ns, OffState why);
+  // Off work from now on for another reason than End said.
+  void Off(int64_t now_ns, OffState why);
   // The span from the last Begin or Lap until now was spent in `stage`.
   void Lap(Stage stage) { LapAt(stage, NowNs()); }
   void LapAt(Stage stage, int64_t now_ns) {
@@ -50,6 +52,9 @@ class WorkerClock {
 
  private:
   std::array<Histogram, kStageCount> stages_;
+  // The off times belong together, so readers take them by a sequence lock: `version_` is odd while
+  // the writer is at it, and a reader that saw it change tries again.
+  std::atomic<uint32_t> version_{0};
   std::array<std::atomic<int64_t>, 2> off_ns_{};
   std::atomic<int64_t> off_since_ns_;  // 0 while running
   std::atomic<OffState> off_state_{OffState::kIdle};

@@ -238,7 +238,7 @@ class ImageList(NativeDataset):
         values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
         if len(values) != len(encoded):
             raise ValueError(f"{len(encoded)} paths, but {len(values)} labels")
-        prefix = bytes(os.path.commonprefix(encoded) or b"")
+        prefix = bytes(os.path.commonprefix(encoded) or b"")  # noqa: RUF071 (cut at a "/" below)
         table = _C.SampleTable(prefix[: prefix.rfind(b"/") + 1])
         for path, label in zip(encoded, values):
             if isinstance(label, bool) or not hasattr(label, "__index__"):

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stoker
 import torch
 from PIL import Image
+
+import stoker
 from stoker import ImageList
 
 REPOSITORY = Path(__file__).resolve().parents[2]

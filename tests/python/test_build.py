@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import stoker
 import torch
+
+import stoker
 from stoker._build import REBUILD, check_torch
 
 

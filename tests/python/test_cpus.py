@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from stoker import _cpus
 from stoker._cpus import affinity_cores, auto_workers, cgroup_quota, usable_cores
 

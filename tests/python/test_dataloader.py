@@ -14,9 +14,10 @@ import pytest
 import torch
 import torch.utils.data as torch_data
 from conftest import photo_like
+from torch.utils.data import default_collate
+
 from stoker import _C, AutoWorkers, DataLoader, ImageFolder, ImageList, LoaderStats, _cpus
 from stoker import transforms as T
-from torch.utils.data import default_collate
 
 FIXED = [T.Resize((20, 22)), T.ToDtype(torch.float32, scale=True), T.Normalize([0.5], [0.25])]
 RANDOM = [T.RandomResizedCrop(16), T.RandomHorizontalFlip(), T.ToDtype(torch.float32, scale=True)]

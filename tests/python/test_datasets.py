@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stoker
 import torch
 from conftest import encode, hwc, photo_like
 from PIL import Image
+
+import stoker
 from stoker import ImageFolder, ImageList
 from stoker import transforms as T
 

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 from conftest import encode, photo_like
+
 from stoker import DataError, DataLoader, ImageList, decode
 from stoker import transforms as T
 
-CROP = T.RandomResizedCrop(16)
+# Needs the whole image: a random crop may well lie before the place where a file is damaged.
+WHOLE = T.Resize((16, 16))
 
 
 def claims(data: bytes, height: int, width: int) -> bytes:
@@ -109,8 +111,15 @@ def test_reasons_name_the_cause(bad: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_printed(bad: dict[str, Path], name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(DataError):
+        decode(bad[name])
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_dataset(bad: dict[str, Path], numbered: list[Path], name: str) -> None:
-    dataset = ImageList([numbered[0], bad[name]], [0, 1], CROP)
+    dataset = ImageList([numbered[0], bad[name]], [0, 1], WHOLE)
     with pytest.raises(DataError) as caught:
         dataset[1]
     assert (caught.value.index, caught.value.path) == (1, str(bad[name]))
@@ -138,7 +147,7 @@ def test_every_damage_in_a_loader_costs_its_own_batch_only(
     where = {3 * i + i % 3: name for i, name in enumerate(NAMES) if i % 4 != 3}  # some batches stay whole
     for index, name in where.items():
         paths[index] = bad[name]
-    loader = DataLoader(ImageList(paths, range(len(paths)), CROP), batch_size=3, num_workers=workers)
+    loader = DataLoader(ImageList(paths, range(len(paths)), WHOLE), batch_size=3, num_workers=workers)
     for _ in range(2):
         results = drain(iter(loader))
         assert len(results) == len(NAMES)
@@ -166,7 +175,7 @@ def test_of_several_errors_in_a_batch_the_first_is_told(
     bad: dict[str, Path], numbered: list[Path], workers: int
 ) -> None:
     paths = [*numbered[:5], bad["missing.jpg"], bad["text.jpg"], *numbered[:5], bad["empty.jpg"]]
-    loader = DataLoader(ImageList(paths, range(13), CROP), batch_size=13, num_workers=workers)
+    loader = DataLoader(ImageList(paths, range(13), WHOLE), batch_size=13, num_workers=workers)
     for _ in range(5):
         (error,) = drain(iter(loader))
         assert (error.index, error.stage) == (5, "read")
@@ -185,7 +194,7 @@ def test_on_the_python_path_it_is_a_data_error_too(
     bad: dict[str, Path], numbered: list[Path], workers: int
 ) -> None:
     paths = [*numbered[:5], bad["text.jpg"]]
-    dataset = torch.utils.data.Subset(ImageList(paths, range(6), CROP), range(6))
+    dataset = torch.utils.data.Subset(ImageList(paths, range(6), WHOLE), range(6))
     loader = DataLoader(dataset, batch_size=2, num_workers=workers)
     assert not loader.native
     iterator = iter(loader)
@@ -229,7 +238,7 @@ class Sampler(list[Any]):
 @pytest.mark.parametrize("workers", [0, 1, 4])
 def test_what_a_sampler_raises_comes_behind_the_batches_before_it(numbered: list[Path], workers: int) -> None:
     sampler = Sampler([*range(8), ValueError("the sampler broke"), 1])
-    dataset = ImageList(numbered, range(40), CROP)
+    dataset = ImageList(numbered, range(40), WHOLE)
     loader = DataLoader(dataset, batch_size=2, sampler=sampler, num_workers=workers)
     for _ in range(2):
         iterator = iter(loader)
@@ -243,7 +252,7 @@ def test_what_a_sampler_raises_comes_behind_the_batches_before_it(numbered: list
 @pytest.mark.parametrize("workers", [0, 4])
 @pytest.mark.parametrize("index", [40, 2**40, -41])
 def test_index_out_of_range(numbered: list[Path], workers: int, index: int) -> None:
-    dataset = ImageList(numbered, range(40), CROP)
+    dataset = ImageList(numbered, range(40), WHOLE)
     batches = Sampler([[0, 1], [2], [3, index], [4]])
     iterator = iter(DataLoader(dataset, batch_sampler=batches, num_workers=workers))
     assert next(iterator)[1].tolist() == [0, 1]
@@ -254,7 +263,7 @@ def test_index_out_of_range(numbered: list[Path], workers: int, index: int) -> N
 
 @pytest.mark.parametrize("item", [["a"], [1.5], [None], 3])
 def test_what_is_no_index_is_refused(numbered: list[Path], item: Any) -> None:
-    dataset = ImageList(numbered, range(40), CROP)
+    dataset = ImageList(numbered, range(40), WHOLE)
     iterator = iter(DataLoader(dataset, batch_sampler=Sampler([[0], item]), num_workers=2))
     assert next(iterator)[1].tolist() == [0]
     with pytest.raises(TypeError):
@@ -268,7 +277,7 @@ def test_errors_of_the_users_functions_pass_through(numbered: list[Path], worker
             raise LookupError("no such class")
         return label
 
-    dataset = ImageList(numbered[:8], range(8), CROP, target_transform)
+    dataset = ImageList(numbered[:8], range(8), WHOLE, target_transform)
     iterator = iter(DataLoader(dataset, batch_size=2, num_workers=workers))
     assert next(iterator)[1].tolist() == [0, 1]
     with pytest.raises(LookupError, match="no such class"):
@@ -279,7 +288,7 @@ def test_errors_of_the_users_functions_pass_through(numbered: list[Path], worker
 def test_a_batch_that_does_not_come_in_time(numbered: list[Path], tmp_path: Path) -> None:
     slow = tmp_path / "slow.jpg"
     photo_like(100, 75).resize((4000, 3000)).save(slow, quality=95)
-    dataset = ImageList([slow] * 100, range(100), CROP)
+    dataset = ImageList([slow] * 100, range(100), WHOLE)
     iterator = iter(DataLoader(dataset, batch_size=100, num_workers=1, timeout=0.05))
     with pytest.raises(RuntimeError, match=r"timed out after 0\.05 seconds"):
         next(iterator)

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stoker
 from conftest import encode, hwc, photo_like, transformed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+
+import stoker
 from stoker import ImageFolder, decode
 from stoker import transforms as T
 

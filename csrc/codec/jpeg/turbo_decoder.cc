@@ -18,6 +18,9 @@ namespace {
 // Decoded columns beside the crop that fancy upsampling looks at; without them the crop's edge
 // differs by up to 19 levels (4:2:0). Rows need none: libjpeg keeps their context itself.
 constexpr int kMargin = 1;
+// Columns decoded at least: the upsampler was chosen for the image's width and goes wrong on fewer
+// than three chroma samples.
+constexpr int kMinColumns = 32;
 
 // Note [setjmp]
 // libjpeg reports errors by a callback that must not return, so ours jumps. A jump skips
@@ -102,15 +105,16 @@ struct TurboDecoder::State {
   jpeg_source_mgr source;
   DecodeLimits limits;
   ByteSpan jpeg;
-  ByteBuffer cmyk_row;
+  ByteBuffer row;
 
   // What TryDecode gets and gives; plain data.
   struct Job {
     Rect region;
-    bool whole_width;  // no cropping of columns
-    bool to_the_end;   // decode the rows behind the region too, to see whether the data suffice
-    uint8_t* out;      // (region.height, columns, 3)
-    uint8_t* cmyk_row;
+    bool whole_width;   // no cropping of columns
+    uint8_t* out;       // (region.height, columns, 3)
+    uint8_t* cmyk_row;  // scratch, (columns, 4); null for other colours
+    // Scratch for a row: decode the rows behind the region too, to see whether the data suffice.
+    uint8_t* last_row;
     JDIMENSION column;   // of the image where the decoded columns begin
     JDIMENSION columns;  // decoded
   };
@@ -144,8 +148,10 @@ bool TryStart(jpeg_decompress_struct* cinfo, ErrorManager* errors, Job* job) {
   job->column = 0;
   job->columns = cinfo->output_width;
   if (!job->whole_width) {
-    const int left = std::max(0, job->region.left - kMargin);
-    const int right = std::min(static_cast<int>(cinfo->image_width), job->region.right() + kMargin);
+    const int width = static_cast<int>(cinfo->image_width);
+    int left = std::max(0, job->region.left - kMargin);
+    const int right = std::min(width, std::max(job->region.right() + kMargin, left + kMinColumns));
+    left = std::max(0, std::min(left, right - kMinColumns));
     job->column = static_cast<JDIMENSION>(left);
     job->columns = static_cast<JDIMENSION>(right - left);
     jpeg_crop_scanline(cinfo, &job->column, &job->columns);
@@ -173,8 +179,25 @@ bool TryReadRows(jpeg_decompress_struct* cinfo, ErrorManager* errors, Job* job) 
       out += jpeg_read_scanlines(cinfo, rows, wanted) * row_bytes;
     }
   }
-  if (job->to_the_end && bottom < cinfo->output_height) {
-    jpeg_skip_scanlines(cinfo, cinfo->output_height - bottom);
+  if (job->last_row != nullptr && bottom < cinfo->output_height) {
+    // Skipping to the very end would decode nothing: the last row has to be asked for.
+    const JDIMENSION skip = cinfo->output_height - 1 - bottom;
+    if (skip > 0) jpeg_skip_scanlines(cinfo, skip);
+    JSAMPROW row = job->last_row;
+    jpeg_read_scanlines(cinfo, &row, 1);
+  }
+  return true;
+}
+
+// After the source ran out: whether the data were complete all the same, but for the end-of-image
+// marker. (libjpeg makes up zeros for what is missing, and warns in Huffman-coded scans only.)
+bool IsComplete(const jpeg_decompress_struct& cinfo, const ErrorManager& errors) {
+  if (errors.truncated || cinfo.arith_code) return false;
+  for (int c = 0; c < cinfo.num_components; ++c) {
+    if (cinfo.comp_info[c].quant_table == nullptr) return false;  // no scan of it has begun
+    for (int k = 0; cinfo.progressive_mode && k < DCTSIZE2; ++k) {
+      if (cinfo.coef_bits[c][k] != 0) return false;  // not known to its last bit
+    }
   }
   return true;
 }
@@ -248,17 +271,18 @@ ImageView TurboDecoder::Decode(const Rect& region, ByteBuffer* pixels) {
   job.region = region;
   job.whole_width = region.left == 0 && region.width == static_cast<int>(s.cinfo.image_width);
   const size_t scan_begin = s.jpeg.size - std::min(s.jpeg.size, s.source.bytes_in_buffer);
-  job.to_the_end = !HasEndOfImage(s.jpeg, scan_begin);
   if (!TryStart(&s.cinfo, &s.errors, &job)) s.Fail();
   job.out = pixels->Reserve(size_t{job.columns} * kChannels * static_cast<size_t>(region.height));
-  if (s.cinfo.num_components == 4) job.cmyk_row = s.cmyk_row.Reserve(size_t{job.columns} * 4);
+  uint8_t* row_scratch = s.row.Reserve(size_t{job.columns} * 4);
+  if (s.cinfo.num_components == 4) job.cmyk_row = row_scratch;
+  if (!HasEndOfImage(s.jpeg, scan_begin)) job.last_row = row_scratch;
   if (!TryReadRows(&s.cinfo, &s.errors, &job)) s.Fail();
   const auto row = s.cinfo.output_scanline;
-  const bool more_scans = s.errors.at_end && s.cinfo.progressive_mode;
+  const bool truncated = s.errors.at_end && !IsComplete(s.cinfo, s.errors);
   jpeg_abort_decompress(&s.cinfo);
-  if (s.errors.truncated || more_scans) {
+  if (truncated) {
     throw StageError(Stage::kDecode, "truncated after " + std::to_string(s.jpeg.size) +
-                                         " bytes: the data of row " + std::to_string(row) + " of " +
+                                         " bytes: data up to row " + std::to_string(row) + " of " +
                                          std::to_string(s.cinfo.image_height) + " are missing");
   }
   const auto row_bytes = static_cast<ptrdiff_t>(job.columns) * kChannels;

@@ -197,8 +197,16 @@ TEST_F(ReadAhead, ErrorsWaitForTheSamplesTurn) {
 }
 
 TEST_F(ReadAhead, WhicheverComesSecondCleansUp) {
-  constexpr int kSlots = 3000;
-  const std::string path = folder_.Write("file", {42});
+  constexpr int kSlots = 200;
+  // A long way to the file, so that Take comes while Start opens it.
+  std::string detour = folder_.path();
+  for (int i = 0; i < 1500; ++i) detour += "/.";
+  std::string path = folder_.Write("0", {42});
+  for (int i = 0; i < 10; ++i) {
+    const std::string link = folder_.path() + "/" + std::to_string(i + 1);
+    std::filesystem::create_symlink(detour + "/" + std::to_string(i), link);
+    path = link;
+  }
   std::vector<ReadAheadSlot> slots(kSlots);
   std::atomic<int> begun{0};
   std::atomic<int> taken{0};
@@ -214,7 +222,7 @@ TEST_F(ReadAhead, WhicheverComesSecondCleansUp) {
   });
   for (int i = 0; i < kSlots; ++i) {
     meet(i);
-    for (int wait = 0; wait < i % 40 * 20; ++wait) begun.load();  // a varying head start
+    std::this_thread::sleep_for(std::chrono::microseconds(i * 2));  // a varying head start
     const UniqueFd fd = slots[static_cast<size_t>(i)].Take();
     if (!fd.valid()) continue;
     ++taken;

@@ -84,7 +84,18 @@ TEST_F(LoaderLifetimeTest, MayBeDestroyedWhileItsWorkersRun) {
   }
 }
 
-// Tasks that have been handed to the executor and have not begun find nothing to do.
+// Six thousand samples are asked for, and Stop comes when the first are done.
+TEST_F(LoaderLifetimeTest, StopLeavesUndoneWhatHasNotBegun) {
+  for (const int workers : {1, 8}) {
+    const auto loader = MakeLoader(workers, 3);
+    loader->StartEpoch(0, 0);
+    for (int i = 0; i < 3; ++i) loader->Submit(std::vector<int64_t>(2000, i));
+    while (SamplesRead(*loader) == 0) std::this_thread::yield();
+    loader->Stop();
+    EXPECT_LT(SamplesRead(*loader), 6000U);
+  }
+}
+
 TEST_F(LoaderLifetimeTest, DestructionWaitsForWorkersThatHaveNotBegun) {
   const auto executor = std::make_shared<WatchedExecutor>(testing::MakeExecutor(2));
   auto loader = MakeLoader(2, 2, executor);

@@ -59,6 +59,14 @@ TEST_F(LoaderOrderTest, BatchesAreTheSameAndInOrderForEveryExecutorWorkerCountAn
   }
 }
 
+TEST_F(LoaderOrderTest, NegativeIndicesCountFromTheEndAndAreTheSameSamples) {
+  const auto loader = MakeLoader(1);
+  loader->StartEpoch(4, 0);
+  loader->Submit({-1, kSamples - 1, -kSamples, 0});
+  std::map<int64_t, uint32_t> seen;
+  ExpectBatch(loader->Next(), {kSamples - 1, kSamples - 1, 0, 0}, 4, 0, &seen);
+}
+
 TEST_F(LoaderOrderTest, TwoLoadersShareTheArena) {
   const auto first = MakeLoader(2);
   const auto second = MakeLoader(3);
@@ -191,7 +199,7 @@ TEST_F(LoaderBoundTest, AConsumerThatStopsConsumingStopsTheWorkers) {
 TEST_F(LoaderBoundTest, ARefusedIndexQueuesNothingAndCountsForNothing) {
   const auto loader = MakeLoader(1);
   loader->StartEpoch(4, 0);
-  for (const int64_t index : {int64_t{-1}, kSamples, INT64_MIN, INT64_MAX}) {
+  for (const int64_t index : {-kSamples - 1, kSamples, INT64_MIN, INT64_MAX}) {
     EXPECT_THROW(loader->Submit({5, index}), std::out_of_range) << index;
   }
   EXPECT_EQ(loader->in_flight(), 0U);
@@ -249,6 +257,42 @@ TEST_F(LoaderStatsTest, CountWhatWasHandedOver) {
     EXPECT_EQ(stats.consumer_wait.count, 5U);
     EXPECT_GT(stats.first_batch_ns, 0);
     for (const HistogramSnapshot& stage : stats.stages) EXPECT_EQ(stage.count, 15U);
+  }
+}
+
+TEST_F(LoaderStatsTest, AddTakesInWhatAnotherLoaderMeasured) {
+  LoaderStats first;
+  first.max_running = 3;
+  first.batches = 1;
+  LoaderStats second;
+  second.stages[1] = {2, 30, 20, {}};
+  second.stages[1].buckets[7] = 2;
+  second.consumer_wait = {1, 5, 5, {}};
+  second.waiting_ns = 10;
+  second.idle_ns = 11;
+  second.first_batch_ns = 12;
+  second.batches = 13;
+  second.samples = 14;
+  second.failed_batches = 15;
+  second.ready_at_request = 16;
+  second.max_running = 2;
+  for (int times = 1; times <= 2; ++times) {
+    first.Add(second);
+    const auto n = static_cast<uint64_t>(times);
+    EXPECT_EQ(first.stages[1].count, 2 * n);
+    EXPECT_EQ(first.stages[1].total_ns, 30 * times);
+    EXPECT_EQ(first.stages[1].max_ns, 20);
+    EXPECT_EQ(first.stages[1].buckets[7], 2 * n);
+    EXPECT_EQ(first.consumer_wait.count, n);
+    EXPECT_EQ(first.waiting_ns, 10 * times);
+    EXPECT_EQ(first.idle_ns, 11 * times);
+    EXPECT_EQ(first.first_batch_ns, 12);
+    EXPECT_EQ(first.batches, 1 + 13 * n);
+    EXPECT_EQ(first.samples, 14 * n);
+    EXPECT_EQ(first.failed_batches, 15 * n);
+    EXPECT_EQ(first.ready_at_request, 16 * n);
+    EXPECT_EQ(first.max_running, 3);
+    second.first_batch_ns = 99;
   }
 }
 

@@ -22,7 +22,7 @@ inline constexpr bool kThreadSanitizer = false;
 #endif
 
 // Longer than anything takes that is not stuck.
-inline constexpr std::chrono::seconds kStuck{60};
+inline constexpr std::chrono::seconds kStuck{20};
 
 enum class ExecutorKind { kThreads, kShared };
 
