@@ -3,11 +3,41 @@
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
 
+#include <dlfcn.h>
+
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
 
 #include "codec/opencv_abi.h"
+
+// Note [libpng's voice]
+// OpenCV gives libpng no error handler, so libpng's own one writes to standard error: for damaged
+// files, and for harmless oddities of good ones. This library is loaded with a scope of its own in
+// which it stands first, so its png_create_read_struct is the one that OpenCV calls: it asks for
+// handlers that keep quiet, and is otherwise libpng's. Types are plain: no libpng header is needed.
+extern "C" {
+
+using PngHandler = void (*)(void* png, const char* message);
+
+static void StokerPngError(void* png, const char* /*message*/) {
+  // As libpng's own handler: back to where OpenCV waits, which reports that decoding failed.
+  using LongJump = void (*)(void* png, int value);
+  reinterpret_cast<LongJump>(dlsym(RTLD_NEXT, "png_longjmp"))(png, 1);
+}
+
+static void StokerPngWarning(void* /*png*/, const char* /*message*/) {}
+
+__attribute__((visibility("default"))) void* png_create_read_struct(const char* version,
+                                                                    void* context, PngHandler error,
+                                                                    PngHandler warning) {
+  using Create = void* (*)(const char*, void*, PngHandler, PngHandler);
+  const auto create = reinterpret_cast<Create>(dlsym(RTLD_NEXT, "png_create_read_struct"));
+  return create(version, context, error != nullptr ? error : &StokerPngError,
+                warning != nullptr ? warning : &StokerPngWarning);
+}
+
+}  // extern "C"
 
 namespace {
 

@@ -1,5 +1,5 @@
-// PNG, WebP, BMP, TIFF and PNM by OpenCV's image readers, loaded at first use. OpenCV's log is
-// silenced, but libpng inside it writes a line about a damaged file to standard error.
+// PNG, WebP, BMP, TIFF and PNM by OpenCV's image readers, loaded at first use. OpenCV's log and
+// libpng's are silenced.
 #pragma once
 
 #include "base/bytes.h"

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
+
 from stoker.demo import DemoError, run_demo
 from stoker.demo.compare import Comparison, Measure, Result, train_script
 from stoker.demo.measure import TreeUsage, run_and_watch

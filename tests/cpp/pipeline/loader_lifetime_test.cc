@@ -87,9 +87,9 @@ TEST_F(LoaderLifetimeTest, MayBeDestroyedWhileItsWorkersRun) {
 // Six thousand samples are asked for, and Stop comes when the first are done.
 TEST_F(LoaderLifetimeTest, StopLeavesUndoneWhatHasNotBegun) {
   for (const int workers : {1, 8}) {
-    const auto loader = MakeLoader(workers, 3);
+    const auto loader = MakeLoader(workers);
     loader->StartEpoch(0, 0);
-    for (int i = 0; i < 3; ++i) loader->Submit(std::vector<int64_t>(2000, i));
+    loader->Submit(std::vector<int64_t>(6000, 1));
     while (SamplesRead(*loader) == 0) std::this_thread::yield();
     loader->Stop();
     EXPECT_LT(SamplesRead(*loader), 6000U);

@@ -191,7 +191,7 @@ TEST_F(LoaderBoundTest, AConsumerThatStopsConsumingStopsTheWorkers) {
   ASSERT_TRUE(executor->WaitUntilQuiet());
   EXPECT_EQ(SamplesRead(*loader), 12U);
   const int64_t waiting_ns = loader->Stats().waiting_ns;
-  EXPECT_GT(waiting_ns, 0) << "and say that they wait for the consumer";
+  ASSERT_GT(waiting_ns, 0) << "and say that they wait for the consumer";
   while (loader->Stats().waiting_ns <= waiting_ns) std::this_thread::yield();
   EXPECT_EQ(SamplesRead(*loader), 12U);
 }
