@@ -326,7 +326,7 @@ Batch Loader::Next() {
   ++counts_.batches;
   if (job->error) {
     ++counts_.failed_batches;
-    throw DataError(*job->error);
+    throw DataError(std::move(*job->error));
   }
   counts_.samples += job->indices.size();
   return {job->indices.size(), std::move(job->samples), std::move(job->labels), job->indices};
