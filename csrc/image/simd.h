@@ -10,8 +10,7 @@
 namespace stoker {
 
 // The targets that this build has and this machine can run, best first: "AVX3" (AVX-512), "AVX2",
-// "SSE4", "NEON", and plain
-// C++, which Highway calls "SCALAR", or "EMU128" in later releases.
+// "SSE4", "NEON", and plain C++, which Highway calls "SCALAR", or "EMU128" in later releases.
 std::vector<std::string> SimdTargets();
 
 // The one that kernels run on. At start-up that is the best one, or the one that the environment
