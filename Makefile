@@ -70,7 +70,7 @@ test: test-cpp test-python
 
 test-cpp: build
 	@cmake --build build/release --target stoker_tests
-	@ctest --test-dir build/release --output-on-failure --parallel 2 --quiet --progress
+	@build/release/lib/stoker_tests --gtest_brief=1
 
 test-python: build
 	@$(BIN)/python -m pytest
