@@ -12,10 +12,11 @@ void FreeDataPtr(void* context) { delete static_cast<at::DataPtr*>(context); }
 
 class PinnedAllocator final : public HostAllocator {
  public:
-  explicit PinnedAllocator(at::HostAllocator* torch_allocator)
-      : torch_allocator_(torch_allocator) {}
+  PinnedAllocator(at::DeviceType accelerator, at::HostAllocator* torch_allocator)
+      : accelerator_(accelerator), torch_allocator_(torch_allocator) {}
 
   HostBlock Allocate(size_t bytes) override {
+    at::globalContext().lazyInitDevice(accelerator_);  // once a process; then it does nothing
     auto owner = std::make_unique<at::DataPtr>(torch_allocator_->allocate(bytes));
     void* data = owner->get();
     return {data, bytes, owner.release(), &FreeDataPtr};
@@ -23,6 +24,7 @@ class PinnedAllocator final : public HostAllocator {
   bool pinned() const override { return true; }
 
  private:
+  const at::DeviceType accelerator_;
   at::HostAllocator* const torch_allocator_;  // PyTorch's, never destroyed
 };
 
@@ -33,7 +35,7 @@ std::shared_ptr<HostAllocator> MakePinnedAllocator() {
   if (!accelerator.has_value()) return nullptr;
   at::HostAllocator* allocator = at::getHostAllocator(*accelerator);
   if (allocator == nullptr) return nullptr;
-  return std::make_shared<PinnedAllocator>(allocator);
+  return std::make_shared<PinnedAllocator>(*accelerator, allocator);
 }
 
 at::Tensor TensorFromBlock(HostBlock block, at::IntArrayRef sizes, at::IntArrayRef strides,

@@ -108,9 +108,8 @@ Loader::~Loader() {
 void Loader::CheckProcess() const {
   if (pid_ != getpid()) {
     throw std::logic_error(
-        "this loader's iterator was made in the parent process and inherited over a fork, where "
-        "its "
-        "workers do not exist; make a new iterator (or loader) in this process");
+        "this loader's iterator was inherited over a fork, and its workers exist in the parent "
+        "process only; make a new iterator (or loader) in this process");
   }
 }
 
