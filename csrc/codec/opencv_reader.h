@@ -1,5 +1,6 @@
 // PNG, WebP, BMP, TIFF and PNM by OpenCV's image readers, loaded at first use. OpenCV's log and
-// libpng's are silenced.
+// libpng's are silenced; a line that OpenCV itself writes to standard error about some damaged
+// files (TIFF among them) cannot be.
 #pragma once
 
 #include "base/bytes.h"

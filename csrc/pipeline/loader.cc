@@ -101,8 +101,9 @@ Loader::~Loader() {
   }
   // In a forked child the workers do not exist, so nothing that they may have waited on can be
   // destroyed: these two stay behind.
-  static_cast<void>(changed_.release());
-  static_cast<void>(new std::shared_ptr<Executor>(executor_));
+  changed_.release();  // NOLINT(bugprone-unused-return-value)
+  auto* executor = new std::shared_ptr<Executor>(executor_);  // NOLINT(bugprone-unhandled-*)
+  static_cast<void>(executor);
 }
 
 void Loader::CheckProcess() const {
