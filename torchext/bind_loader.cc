@@ -12,6 +12,7 @@
 #include "pipeline/executor.h"
 #include "pipeline/loader.h"
 #include "stats/histogram.h"
+#include "stats/worker_clock.h"
 #include "tensors.h"
 #include "torch_host_allocator.h"
 
@@ -96,6 +97,8 @@ py::dict StatsDict(const LoaderStats& stats) {
 void BindLoader(py::module_* m) {
   using NoGil = py::call_guard<py::gil_scoped_release>;
   m->def("has_pinned_memory", [] { return MakePinnedAllocator() != nullptr; });
+  m->attr("spans_per_sample") = kSpansPerSample;
+  m->def("measure_span_ns", &MeasureSpanNs, py::arg("spans"), NoGil());
   py::class_<Histogram>(*m, "Histogram")
       .def(py::init<>())
       .def("record", &Histogram::Record, py::arg("ns"))

@@ -41,4 +41,12 @@ int64_t WorkerClock::OffNs(OffState state, int64_t now_ns) const {
   }
 }
 
+double MeasureSpanNs(int spans) {
+  const int64_t begin = NowNs();
+  WorkerClock clock(begin);
+  clock.Begin(begin);
+  for (int i = 0; i < spans; ++i) clock.Lap(Stage::kDecode);
+  return static_cast<double>(NowNs() - begin) / std::max(1, spans);
+}
+
 }  // namespace stoker

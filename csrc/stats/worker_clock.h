@@ -3,7 +3,7 @@
 //
 // Every worker owns one WorkerClock, and each moment between its first task and now lies in exactly
 // one of the five states below, so that shares add up to 1. Cost: one clock reading (about 25 ns)
-// and one histogram entry for each stage of a sample; see tests/bench/span_cost_bench.cc.
+// and one histogram entry for each stage of a sample; see tests/bench/stats_bench.cc.
 #pragma once
 
 #include <array>
@@ -60,5 +60,11 @@ class WorkerClock {
   std::atomic<OffState> off_state_{OffState::kIdle};
   int64_t last_ns_ = 0;  // the worker's own
 };
+
+// Clock readings that a sample takes: one at its start and one behind each stage.
+inline constexpr int kSpansPerSample = kStageCount + 1;
+
+// What one costs here and now, in nanoseconds: the mean of `spans` laps of a clock of its own.
+double MeasureSpanNs(int spans);
 
 }  // namespace stoker

@@ -47,6 +47,8 @@ class BenchResult:
         images_per_s: handed over per second.
         cpu_s_per_image: user + system time of the process per image, the consumer's included.
         stage_s_per_image: of that, the workers' time by stage (wall time).
+        clock_share: of the CPU time, what measuring it costs: clock readings per image × the measured
+            time of one.
         first_batch_s: from making the loader to its first batch, in the warm-up epoch.
         peak_memory_mb: the process's largest resident size, torch included.
         torch_memory_mb: resident size before the loader was made.
@@ -61,6 +63,7 @@ class BenchResult:
     images_per_s: float
     cpu_s_per_image: float
     stage_s_per_image: dict[str, float]
+    clock_share: float
     first_batch_s: float
     peak_memory_mb: float
     torch_memory_mb: float
@@ -154,6 +157,7 @@ def run_bench(
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     images = len(files) * epochs
     stages = loader.stats().stages
+    clock_s = _C.spans_per_sample * _C.measure_span_ns(100_000) * 1e-9
     return BenchResult(
         workload=workload,
         data=str(data),
@@ -166,6 +170,7 @@ def run_bench(
         stage_s_per_image={
             name: (stage.total_s - warm.stages[name].total_s) / images for name, stage in stages.items()
         },
+        clock_share=clock_s / (cpu / images),
         first_batch_s=first_batch_s,
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         torch_memory_mb=before_mb,
@@ -182,6 +187,7 @@ def render_bench(result: BenchResult) -> str:
             f"{result.workload} on {result.images // result.epochs:,} images from {result.data}",
             f"  {result.images_per_s:,.0f} images/s with {result.workers} workers, batches of {result.batch}",
             f"  {result.cpu_s_per_image * 1e3:.2f} ms CPU per image   (by stage, ms: {stages})",
+            f"  of which {result.clock_share:.3%} for measuring it",
             f"  first batch {result.first_batch_s * 1e3:.0f} ms · peak memory {result.peak_memory_mb:.0f} MB,"
             f" of which {result.torch_memory_mb:.0f} MB before the loader was made",
             f"  {env['usable_cores']} usable cores, SIMD {env['simd']}, torch {env['torch']},"

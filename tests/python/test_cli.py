@@ -41,6 +41,7 @@ def test_bench_measures(images: Path, workload: str) -> None:
     assert result.cpu_s_per_image > 0
     assert result.first_batch_s > 0
     assert result.peak_memory_mb >= result.torch_memory_mb > 0
+    assert 0 < result.clock_share < 0.01  # the account costs at most 1 % of what it accounts for
     assert set(result.stage_s_per_image) == {"read", "decode", "transform"}
     # The stages are timed on the workers, the whole on the process: neither can be missing.
     assert sum(result.stage_s_per_image.values()) > 0

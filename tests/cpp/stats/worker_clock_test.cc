@@ -126,5 +126,7 @@ TEST(WorkerClock, OffTimeNeverExceedsTheTimeThatPassed) {
   EXPECT_EQ(worst, 0);
 }
 
+TEST(WorkerClock, MeasuresWhatASpanCosts) { EXPECT_GT(MeasureSpanNs(10000), 1.0); }
+
 }  // namespace
 }  // namespace stoker
