@@ -132,8 +132,7 @@ class DataLoader(torch_data.DataLoader[T]):
             drop_last=drop_last,
             timeout=timeout,
             worker_init_fn=worker_init_fn,
-            # torch takes a context with worker processes only; the native path has none.
-            multiprocessing_context=multiprocessing_context if num_workers > 0 else None,
+            multiprocessing_context=multiprocessing_context,
             generator=generator,
             prefetch_factor=prefetch_factor,
             persistent_workers=persistent_workers,
