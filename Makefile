@@ -85,7 +85,7 @@ test-tsan: $(STAMPS)/apt
 	@cmake -S . -B build/tsan -G Ninja -DSTOKER_TESTS=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
 	  -DSTOKER_SANITIZE=thread >build/tsan.log || { cat build/tsan.log; exit 1; }
 	@cmake --build build/tsan
-	@build/tsan/lib/stoker_tests --gtest_brief=1
+	@TSAN_OPTIONS=suppressions=tests/cpp/tsan.supp build/tsan/lib/stoker_tests --gtest_brief=1
 
 bench: build
 	@cmake -S . -B build/release -DSTOKER_BENCHMARKS=ON >/dev/null && cmake --build build/release

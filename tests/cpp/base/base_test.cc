@@ -121,8 +121,8 @@ TEST(ByteBuffer, ShrinksOnlyAboveTheLimit) {
 }
 
 TEST(ByteBuffer, ImpossibleSizesThrowAndLeaveItUsable) {
-#ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "the address sanitizer ends the process at such a request";
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizer ends the process at such a request";
 #endif
   ByteBuffer buffer;
   // The second is where 5/4 of the size, or a rounded size, no longer fits into 64 bits.
