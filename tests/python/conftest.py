@@ -18,9 +18,7 @@ import torch
 from PIL import Image
 
 import stoker
-from stoker import ImageList
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from stoker import ImageList, transforms
 
 # Imports once, then runs each job in a fork, so that a test on a process of its own need not wait
 # for torch. The fork leaves by the interpreter's own exit, as a script does.
@@ -148,13 +146,28 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
+def indices(loader: Any) -> list[Any]:
+    """The targets of each batch."""
+    return [targets.tolist() for _, targets in loader]
+
+
+def all_indices(loader: Any) -> list[int]:
+    return [index for batch in indices(loader) for index in batch]
+
+
+@pytest.fixture(scope="session")
+def labelled(numbered: list[Path]) -> ImageList:
+    """40 samples, each labelled with its index."""
+    return ImageList(numbered, range(40), transforms.CenterCrop(8))
+
+
 @pytest.fixture(scope="session")
 def photos() -> Path:
-    """The folder of real photographs."""
-    place = Path(os.environ.get("STOKER_PHOTOS") or REPOSITORY / "../shared/data/photos")
-    if not place.is_dir():
+    """A folder of real photographs, named by the environment variable STOKER_PHOTOS."""
+    given = os.environ.get("STOKER_PHOTOS", "")
+    if not os.path.isdir(given):
         pytest.skip("no photographs: set STOKER_PHOTOS to a folder with one folder for each class")
-    return place
+    return Path(given).resolve()
 
 
 @pytest.fixture
