@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "codec/image_decoder.h"
+#include "support/quiet_stderr.h"
 #include "support/test_images.h"
 
 namespace stoker {
@@ -211,6 +212,7 @@ TEST(OpencvReader, TurnsTiffsUpright) {
 }
 
 TEST(OpencvReader, CutFilesFail) {
+  const testing::QuietStderr opencv_comments_on_each;
   const Bytes rgb = MakeRgb(kSize.width, kSize.height, 1);
   ByteBuffer pixels;
   for (const Bytes& file : {MakePng({2, 8, 3}, rgb), testing::MakePpm(13, 7, rgb),
