@@ -17,9 +17,6 @@ struct ByteSpan {
   const uint8_t* begin() const { return data; }
   const uint8_t* end() const { return data + size; }
   uint8_t operator[](size_t i) const { return data[i]; }
-  ByteSpan From(size_t offset) const {
-    return offset < size ? ByteSpan{data + offset, size - offset} : ByteSpan{data + size, 0};
-  }
 };
 
 // A growable scratch buffer, owned by one worker and reused for sample after sample, so that the

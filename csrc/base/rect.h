@@ -2,7 +2,6 @@
 // [left, right()) × [top, bottom()).
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 namespace stoker {
@@ -39,13 +38,5 @@ struct Rect {
 };
 
 inline Rect Whole(Size size) { return {0, 0, size.width, size.height}; }
-
-// The common part; empty() where there is none.
-inline Rect Intersect(const Rect& a, const Rect& b) {
-  const int left = std::max(a.left, b.left);
-  const int top = std::max(a.top, b.top);
-  return {left, top, std::max(0, std::min(a.right(), b.right()) - left),
-          std::max(0, std::min(a.bottom(), b.bottom()) - top)};
-}
 
 }  // namespace stoker

@@ -31,23 +31,6 @@ std::vector<Rect> SmallRects() {
   return rects;
 }
 
-TEST(Rect, IntersectCoversThePixelsThatBothCover) {
-  for (const Rect& a : SmallRects()) {
-    for (const Rect& b : SmallRects()) {
-      const Rect common = Intersect(a, b);
-      int covered = 0;
-      for (int y = -2; y < 8; ++y) {
-        for (int x = -2; x < 8; ++x) {
-          const bool both = Covers(a, x, y) && Covers(b, x, y);
-          covered += both;
-          ASSERT_EQ(Covers(common, x, y), both);
-        }
-      }
-      ASSERT_EQ(common.empty(), covered == 0);
-    }
-  }
-}
-
 TEST(Rect, ContainsMeansThatEveryPixelIsInside) {
   for (const Rect& a : SmallRects()) {
     for (const Rect& b : SmallRects()) {
@@ -72,17 +55,6 @@ TEST(Rect, ShiftedAndWholeKeepTheSize) {
 
 TEST(Size, PixelsDoNotOverflow) {
   EXPECT_EQ((Size{65500, 65500}).pixels(), int64_t{65500} * 65500);
-}
-
-TEST(ByteSpan, FromStopsAtTheEnd) {
-  const uint8_t bytes[3] = {1, 2, 3};
-  const ByteSpan span{bytes, 3};
-  EXPECT_EQ(span.From(1).size, 2U);
-  EXPECT_EQ(span.From(1)[0], 2);
-  for (const size_t offset : {size_t{3}, size_t{4}, SIZE_MAX}) {
-    EXPECT_EQ(span.From(offset).size, 0U);
-    EXPECT_EQ(span.From(offset).data, span.end());
-  }
 }
 
 TEST(ByteBuffer, IsAlignedAndPaddedAtEverySize) {

@@ -138,19 +138,19 @@ TEST(SampleTable, ContradictoryBytesNeverReachOutOfTheTable) {
 }
 
 TEST(SampleTable, RefusesPathsThatSerializeNeverWrites) {
-  // "/root/" and "xyz" stand in the bytes as they are; the table has no checksum over them.
+  // "/data/" and "xyz" stand in the bytes as they are; the table has no checksum over them.
   const auto replaced = [](const std::string& from, const std::string& to) {
-    std::string bytes = TableOf({{"/root/xyz", 1}, {"ab", 2}}, "/root").Serialize();
+    std::string bytes = TableOf({{"/data/xyz", 1}, {"ab", 2}}, "/data").Serialize();
     const size_t at = bytes.find(from);
     EXPECT_NE(at, std::string::npos);
     return bytes.replace(at, from.size(), to);
   };
-  EXPECT_EQ(SampleTable::Deserialize(replaced("xyz", "zyx")).Path(0), "/root/zyx");
+  EXPECT_EQ(SampleTable::Deserialize(replaced("xyz", "zyx")).Path(0), "/data/zyx");
   const std::string zero(1, '\0');
   EXPECT_THROW(SampleTable::Deserialize(replaced("xyz", "x" + zero + "z")), std::invalid_argument);
   EXPECT_THROW(SampleTable::Deserialize(replaced("ab", "a" + zero)), std::invalid_argument);
-  EXPECT_THROW(SampleTable::Deserialize(replaced("/root/", "/rootx")), std::invalid_argument);
-  EXPECT_THROW(SampleTable::Deserialize(replaced("/root/", "/ro" + zero + "t/")),
+  EXPECT_THROW(SampleTable::Deserialize(replaced("/data/", "/datax")), std::invalid_argument);
+  EXPECT_THROW(SampleTable::Deserialize(replaced("/data/", "/da" + zero + "a/")),
                std::invalid_argument);
 }
 

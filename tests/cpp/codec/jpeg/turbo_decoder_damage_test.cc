@@ -90,7 +90,9 @@ Bytes Decode(TurboDecoder* decoder, const Bytes& jpeg, const Rect* part = nullpt
   std::copy(jpeg.begin(), jpeg.end(), exact.get());
   const Size size = decoder->Open({exact.get(), jpeg.size()});
   ByteBuffer pixels;
-  const Rect region = part != nullptr ? Intersect(*part, Whole(size)) : Whole(size);
+  Rect region = part != nullptr ? *part : Whole(size);
+  region.width = std::max(0, std::min(region.right(), size.width) - region.left);
+  region.height = std::max(0, std::min(region.bottom(), size.height) - region.top);
   const ImageView image = decoder->Decode(region, &pixels);
   EXPECT_EQ(image.size, region.size());
   Bytes out;
