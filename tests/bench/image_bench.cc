@@ -1,6 +1,7 @@
 // The image kernels on a typical training crop: 300 × 280 pixels to 224 × 224, on each target.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
