@@ -9,13 +9,13 @@
 namespace stoker {
 
 ImageDecoder::ImageDecoder(const DecodeOptions& options)
-    : options_(options), turbo_(options.limits) {}
+    : options_(options), jpeg_(options.limits) {}
 
 Size ImageDecoder::Open(ByteSpan bytes) {
   format_ = SniffFormat(bytes);
   orientation_ = 1;
   if (format_ == ImageFormat::kJpeg) {
-    stored_size_ = turbo_.Open(bytes);
+    stored_size_ = jpeg_.Open(bytes);
     if (options_.apply_exif_orientation) orientation_ = JpegExifOrientation(bytes);
     return UprightSize(stored_size_, orientation_);
   }
@@ -37,8 +37,8 @@ Size ImageDecoder::Open(ByteSpan bytes) {
 
 ImageView ImageDecoder::Decode(const Rect& region) {
   if (format_ != ImageFormat::kJpeg) return whole_.Crop(region);
-  if (orientation_ == 1) return turbo_.Decode(region, &pixels_);
-  const ImageView stored = turbo_.Decode(StoredRect(region, stored_size_, orientation_), &pixels_);
+  if (orientation_ == 1) return jpeg_.Decode(region, &pixels_);
+  const ImageView stored = jpeg_.Decode(StoredRect(region, stored_size_, orientation_), &pixels_);
   const ptrdiff_t row_bytes = ptrdiff_t{region.width} * kChannels;
   const MutableImageView upright{
       upright_.Reserve(static_cast<size_t>(row_bytes) * static_cast<size_t>(region.height)),
@@ -47,9 +47,14 @@ ImageView ImageDecoder::Decode(const Rect& region) {
   return upright;
 }
 
+bool ImageDecoder::DecodePlanes(const Rect& region, YccPlanes* planes) {
+  return format_ == ImageFormat::kJpeg && orientation_ == 1 && jpeg_.DecodePlanes(region, planes);
+}
+
 void ImageDecoder::ShrinkTo(size_t limit) {
   pixels_.ShrinkTo(limit);
   upright_.ShrinkTo(limit);
+  jpeg_.ShrinkTo(limit);
 }
 
 }  // namespace stoker

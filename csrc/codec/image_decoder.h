@@ -7,8 +7,9 @@
 
 #include "base/bytes.h"
 #include "base/image_view.h"
+#include "base/planes.h"
 #include "base/rect.h"
-#include "codec/jpeg/turbo_decoder.h"
+#include "codec/jpeg/jpeg_decoder.h"
 #include "codec/limits.h"
 #include "codec/sniff.h"
 
@@ -31,6 +32,10 @@ class ImageDecoder {
   // REQUIRES: Open succeeded and Decode has not been called since; `region` is a non-empty part of
   // its size.
   ImageView Decode(const Rect& region);
+  // The planes under `region`, for the fast pixel mode, valid until the next call. False: the image
+  // has none to give (another format, a JPEG for libjpeg-turbo, one to be turned), and Decode will
+  // do. REQUIRES: as Decode.
+  bool DecodePlanes(const Rect& region, YccPlanes* planes);
 
   ImageFormat format() const { return format_; }
   // Gives scratch memory above `limit` bytes back, after an unusually large image.
@@ -38,7 +43,7 @@ class ImageDecoder {
 
  private:
   const DecodeOptions options_;
-  TurboDecoder turbo_;
+  JpegDecoder jpeg_;
   ByteBuffer pixels_;
   ByteBuffer upright_;
   ImageFormat format_ = ImageFormat::kUnknown;

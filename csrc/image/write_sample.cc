@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "image/simd_targets.h"
+#include "base/simd_targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "image/write_sample.cc"

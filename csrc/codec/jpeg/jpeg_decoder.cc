@@ -1,0 +1,38 @@
+#include "codec/jpeg/jpeg_decoder.h"
+
+#include "codec/jpeg/planes_to_rgb.h"
+
+namespace stoker {
+
+Size JpegDecoder::Open(ByteSpan jpeg) {
+  jpeg_ = jpeg;
+  own_ = baseline_.Open(jpeg);
+  if (!own_) return turbo_.Open(jpeg);
+  CheckPixels(baseline_.size(), limits_);
+  return baseline_.size();
+}
+
+bool JpegDecoder::DecodePlanes(const Rect& region, YccPlanes* planes) {
+  if (!own_) return false;
+  own_ = baseline_.Decode(region, planes);
+  if (!own_) turbo_.Open(jpeg_);
+  return own_;
+}
+
+ImageView JpegDecoder::Decode(const Rect& region, ByteBuffer* pixels) {
+  YccPlanes planes;
+  if (!DecodePlanes(region, &planes)) return turbo_.Decode(region, pixels);
+  const ptrdiff_t row_bytes = ptrdiff_t{region.width} * kChannels;
+  const MutableImageView out{
+      pixels->Reserve(static_cast<size_t>(row_bytes) * static_cast<size_t>(region.height)),
+      region.size(), row_bytes};
+  PlanesToRgb(planes, region, &rows_, out);
+  return out;
+}
+
+void JpegDecoder::ShrinkTo(size_t limit) {
+  baseline_.ShrinkTo(limit);
+  rows_.ShrinkTo(limit);
+}
+
+}  // namespace stoker
