@@ -86,6 +86,12 @@ void BindPlan(py::module_* m) {
           "bias", [](const SamplePlan& p) { return p.format.bias; },
           [](SamplePlan& p, const std::array<float, 3>& bias) { p.format.bias = bias; })
       .def_property(
+          "exact_pixels", [](const SamplePlan& p) { return p.pixels == PixelMode::kExact; },
+          [](SamplePlan& p, bool exact) {
+            p.pixels = exact ? PixelMode::kExact : PixelMode::kFast;
+          })
+      .def_readwrite("dct_scaling", &SamplePlan::dct_scaling)
+      .def_property(
           "max_pixels", [](const SamplePlan& p) { return p.decode.limits.max_pixels; },
           [](SamplePlan& p, int64_t pixels) { p.decode.limits.max_pixels = pixels; })
       .def_property(

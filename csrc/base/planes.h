@@ -30,6 +30,8 @@ struct PlaneView {
 
 struct YccPlanes {
   int count = 0;  // 1: gray; 3: Y, Cb, Cr
+  int scale = 1;  // pixels of the image to a luma sample, across and down: 1, or after DCT-domain
+                  // scaling 2, 4 or 8; sizes and rectangles of planes are reduced by it
   std::array<PlaneView, 3> plane;
 };
 

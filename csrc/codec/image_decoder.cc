@@ -47,8 +47,9 @@ ImageView ImageDecoder::Decode(const Rect& region) {
   return upright;
 }
 
-bool ImageDecoder::DecodePlanes(const Rect& region, YccPlanes* planes) {
-  return format_ == ImageFormat::kJpeg && orientation_ == 1 && jpeg_.DecodePlanes(region, planes);
+bool ImageDecoder::DecodePlanes(const Rect& region, int dct_scale, YccPlanes* planes) {
+  return format_ == ImageFormat::kJpeg && orientation_ == 1 &&
+         jpeg_.DecodePlanes(region, dct_scale, planes);
 }
 
 void ImageDecoder::ShrinkTo(size_t limit) {

@@ -23,18 +23,16 @@ double Cubic(double x) {
 // One axis of a resize: where each output looks.
 struct Axis {
   int in_size;
-  double scale;
-  double filter_scale;
-  double support;
+  ResizeFilter filter;
 
   Axis(int in, int out, Interpolation interpolation)
-      : in_size(in), scale(static_cast<double>(in) / out), filter_scale(std::max(scale, 1.0)) {
-    support = (interpolation == Interpolation::kBicubic ? 2.0 : 1.0) * filter_scale;
+      : in_size(in), filter(static_cast<double>(in) / out, interpolation) {}
+  double Center(int x) const { return 0.0 + (x + 0.5) * filter.scale(); }
+  int Begin(double center) const {
+    return std::max(0, static_cast<int>(center - filter.support() + 0.5));
   }
-  double Center(int x) const { return 0.0 + (x + 0.5) * scale; }
-  int Begin(double center) const { return std::max(0, static_cast<int>(center - support + 0.5)); }
   int End(double center) const {
-    return std::min(in_size, static_cast<int>(center + support + 0.5));
+    return std::min(in_size, static_cast<int>(center + filter.support() + 0.5));
   }
 };
 
@@ -48,10 +46,13 @@ uint32_t Pair(int32_t first, int32_t second) {
 
 }  // namespace
 
+double ResizeFilter::operator()(double x) const {
+  return cubic_ ? Cubic(x * inverse_) : Triangle(x * inverse_);
+}
+
 void ResizeWeights::Compute(int in_size, int out_size, int out_begin, int out_end,
                             Interpolation interpolation) {
   const Axis axis(in_size, out_size, interpolation);
-  const auto filter = interpolation == Interpolation::kBicubic ? &Cubic : &Triangle;
   const auto outputs = static_cast<size_t>(out_end - out_begin);
   runs.resize(outputs);
   int longest = 1;
@@ -67,12 +68,11 @@ void ResizeWeights::Compute(int in_size, int out_size, int out_begin, int out_en
   low_pairs.resize(outputs * stride / 2);
   high_pairs.resize(outputs * stride / 2);
   scratch_.resize(stride);
-  const double inverse = 1.0 / axis.filter_scale;
   for (size_t i = 0; i < outputs; ++i) {
     const double center = axis.Center(out_begin + static_cast<int>(i));
     double total = 0.0;
     for (int k = 0; k < runs[i].taps; ++k) {
-      const double weight = filter((k + runs[i].begin - center + 0.5) * inverse);
+      const double weight = axis.filter(k + runs[i].begin - center + 0.5);
       scratch_[static_cast<size_t>(k)] = weight;
       total += weight;
     }

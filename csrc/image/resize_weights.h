@@ -22,6 +22,28 @@ inline constexpr int kLowBits = 15;
 // Runs are padded with zero weights to a multiple of this many taps.
 inline constexpr int kTapGroup = 4;
 
+// Pillow's antialiasing filter: widened by the scale where an image shrinks.
+class ResizeFilter {
+ public:
+  // `scale`: input pixels to an output pixel. REQUIRES: interpolation is not kNearest.
+  ResizeFilter(double scale, Interpolation interpolation)
+      : scale_(scale),
+        filter_scale_(scale > 1.0 ? scale : 1.0),
+        inverse_(1.0 / filter_scale_),
+        cubic_(interpolation == Interpolation::kBicubic) {}
+
+  double scale() const { return scale_; }
+  double support() const { return (cubic_ ? 2.0 : 1.0) * filter_scale_; }
+  // The weight (not normalised) of an input pixel whose middle is `x` pixels from the output's.
+  double operator()(double x) const;
+
+ private:
+  double scale_;
+  double filter_scale_;
+  double inverse_;
+  bool cubic_;
+};
+
 // Weights along one axis for the outputs [out_begin, out_end) of a resize in → out.
 // Reused: Compute keeps the memory.
 struct ResizeWeights {

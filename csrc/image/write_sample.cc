@@ -3,12 +3,15 @@
 #include <cstring>
 
 #include "base/simd_targets.h"
+#include "base/ycc_color.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "image/write_sample.cc"
 #include <hwy/foreach_target.h>  // compiles this file once for each target
 
 #include <hwy/highway.h>
+
+#include "base/ycc_color-inl.h"
 
 // What is the same for every row of a sample; declared once, seen by every target's code.
 #ifndef STOKER_IMAGE_WRITE_SAMPLE_ROW_
@@ -27,15 +30,36 @@ inline float Element<float>(uint8_t pixel, const SampleFormat& format, int chann
   return static_cast<float>(pixel) * format.scale[c] + format.bias[c];
 }
 
+// Where pixels come from: a row of interleaved RGB, or one of each plane. pixel(x) is for the
+// oracle and the kernels' tails.
+struct RgbRow {
+  const uint8_t* rgb;
+  Rgb pixel(int x) const {
+    return {rgb[x * kChannels], rgb[x * kChannels + 1], rgb[x * kChannels + 2]};
+  }
+};
+struct YccRow {
+  const uint8_t* y;
+  const uint8_t* cb;
+  const uint8_t* cr;
+  Rgb pixel(int x) const { return YccToRgb(y[x], cb[x], cr[x]); }
+};
+struct GrayRow {
+  const uint8_t* gray;
+  Rgb pixel(int x) const { return {gray[x], gray[x], gray[x]}; }
+};
+
 // Pixels [begin, end) of one row, to three planes or interleaved; the oracle, and the kernels'
 // tail.
-template <typename T>
-inline void WriteRowScalar(const uint8_t* row, int begin, int end, int width, bool flip,
+template <typename Row, typename T>
+inline void WriteRowScalar(const Row& row, int begin, int end, int width, bool flip,
                            const SampleFormat& format, size_t plane, T* out) {
   for (int x = begin; x < end; ++x) {
     const auto to = static_cast<size_t>(flip ? width - 1 - x : x);
+    const Rgb pixel = row.pixel(x);
+    const uint8_t channels[kChannels] = {pixel.r, pixel.g, pixel.b};
     for (int c = 0; c < kChannels; ++c) {
-      const T value = Element<T>(row[x * kChannels + c], format, c);
+      const T value = Element<T>(channels[c], format, c);
       out[format.channels_last ? to * kChannels + static_cast<size_t>(c)
                                : static_cast<size_t>(c) * plane + to] = value;
     }
@@ -44,14 +68,29 @@ inline void WriteRowScalar(const uint8_t* row, int begin, int end, int width, bo
 
 // Calls write_row(row, out) for every row of the output, `out` being where the row begins (in the
 // first plane).
-template <typename T, typename WriteRow>
-inline void ForEachRow(const ImageView& in, bool flip_vertical, const SampleFormat& format, T* out,
-                       const WriteRow& write_row) {
-  const auto step = static_cast<size_t>(in.size.width) *
+template <typename T, typename RowAt, typename WriteRow>
+inline void ForEachRow(Size size, bool flip_vertical, const SampleFormat& format, T* out,
+                       const RowAt& row_at, const WriteRow& write_row) {
+  const auto step = static_cast<size_t>(size.width) *
                     (format.channels_last ? static_cast<size_t>(kChannels) : size_t{1});
-  for (int y = 0; y < in.size.height; ++y) {
-    const int from = flip_vertical ? in.size.height - 1 - y : y;
-    write_row(in.row(from), out + static_cast<size_t>(y) * step);
+  for (int y = 0; y < size.height; ++y) {
+    const int from = flip_vertical ? size.height - 1 - y : y;
+    write_row(row_at(from), out + static_cast<size_t>(y) * step);
+  }
+}
+
+// Calls with_rows(size, row_at) with the rows of either kind of image.
+template <typename WithRows>
+inline void WithRowsOf(const ImageView& in, const WithRows& with_rows) {
+  with_rows(in.size, [&in](int y) { return RgbRow{in.row(y)}; });
+}
+template <typename WithRows>
+inline void WithRowsOf(const YccPlanes& in, const WithRows& with_rows) {
+  const auto& p = in.plane;
+  if (in.count == 1) {
+    with_rows(p[0].size, [&p](int y) { return GrayRow{p[0].row(y)}; });
+  } else {
+    with_rows(p[0].size, [&p](int y) { return YccRow{p[0].row(y), p[1].row(y), p[2].row(y)}; });
   }
 }
 
@@ -72,13 +111,14 @@ alignas(16) constexpr uint8_t kReversed[16] = {15, 14, 13, 12, 11, 10, 9, 8,
 
 using D8 = hn::FixedTag<uint8_t, 16>;
 
-void StorePixels(hn::Vec<D8> pixels, const SampleFormat& /*format*/, int /*channel*/,
-                 uint8_t* out) {
+HWY_INLINE void StorePixels(hn::Vec<D8> pixels, const SampleFormat& /*format*/, int /*channel*/,
+                            uint8_t* out) {
   hn::StoreU(pixels, D8(), out);
 }
 
 // Sixteen pixels of one channel to floats, as many at a time as a vector takes.
-void StorePixels(hn::Vec<D8> pixels, const SampleFormat& format, int channel, float* out) {
+HWY_INLINE void StorePixels(hn::Vec<D8> pixels, const SampleFormat& format, int channel,
+                            float* out) {
   const hn::CappedTag<float, 16> df;
   const hn::Rebind<int32_t, decltype(df)> di;
   const hn::Rebind<uint8_t, decltype(df)> du8;
@@ -93,27 +133,56 @@ void StorePixels(hn::Vec<D8> pixels, const SampleFormat& format, int channel, fl
   }
 }
 
-// Sixteen pixels at a time, from interleaved to three planes.
-template <typename T>
-void WriteRowPlanar(const uint8_t* row, int width, bool flip, const SampleFormat& format,
-                    size_t plane, T* out) {
-  const D8 d8;
-  const auto reversed = hn::Load(d8, kReversed);
+// Sixteen pixels, a vector for each channel.
+struct Pixels16 {
+  hn::Vec<D8> r, g, b;
+};
+HWY_INLINE Pixels16 LoadPixels(const RgbRow& row, int x) {
+  Pixels16 p{hn::Zero(D8()), hn::Zero(D8()), hn::Zero(D8())};
+  hn::LoadInterleaved3(D8(), row.rgb + x * kChannels, p.r, p.g, p.b);
+  return p;
+}
+HWY_INLINE Pixels16 LoadPixels(const GrayRow& row, int x) {
+  const auto gray = hn::LoadU(D8(), row.gray + x);
+  return {gray, gray, gray};
+}
+template <class D16>
+HWY_INLINE Pixels16 LoadYcc(const YccRow& row, int x) {
+  const hn::Rebind<uint8_t, D16> d;
+  const auto convert = [&](int at) {
+    return YccToRgbVector<D16>(hn::LoadU(d, row.y + at), hn::LoadU(d, row.cb + at),
+                               hn::LoadU(d, row.cr + at));
+  };
+  const auto first = convert(x);
+  if constexpr (hn::MaxLanes(D16()) == 16) {
+    return {first.r, first.g, first.b};
+  } else {
+    const auto second = convert(x + 8);
+    return {hn::Combine(D8(), second.r, first.r), hn::Combine(D8(), second.g, first.g),
+            hn::Combine(D8(), second.b, first.b)};
+  }
+}
+HWY_INLINE Pixels16 LoadPixels(const YccRow& row, int x) {
+  return LoadYcc<hn::CappedTag<int16_t, 16>>(row, x);
+}
+HWY_INLINE Pixels16 Mirrored(const Pixels16& p) {
+  const auto reversed = hn::Load(D8(), kReversed);
+  return {hn::TableLookupBytes(p.r, reversed), hn::TableLookupBytes(p.g, reversed),
+          hn::TableLookupBytes(p.b, reversed)};
+}
+
+// Sixteen pixels at a time, to three planes.
+template <typename Row, typename T>
+void WriteRowPlanar(const Row& row, int width, bool flip, const SampleFormat& format, size_t plane,
+                    T* out) {
   int x = 0;
   for (; x + 16 <= width; x += 16) {
-    auto r = hn::Zero(d8);
-    auto g = hn::Zero(d8);
-    auto b = hn::Zero(d8);
-    hn::LoadInterleaved3(d8, row + x * kChannels, r, g, b);
-    if (flip) {
-      r = hn::TableLookupBytes(r, reversed);
-      g = hn::TableLookupBytes(g, reversed);
-      b = hn::TableLookupBytes(b, reversed);
-    }
+    Pixels16 p = LoadPixels(row, x);
+    if (flip) p = Mirrored(p);
     T* to = out + (flip ? width - 16 - x : x);
-    StorePixels(r, format, 0, to);
-    StorePixels(g, format, 1, to + plane);
-    StorePixels(b, format, 2, to + 2 * plane);
+    StorePixels(p.r, format, 0, to);
+    StorePixels(p.g, format, 1, to + plane);
+    StorePixels(p.b, format, 2, to + 2 * plane);
   }
   WriteRowScalar(row, x, width, width, flip, format, plane, out);
 }
@@ -132,10 +201,10 @@ struct Pattern {
 };
 
 // Sixteen interleaved pixels, 48 elements.
-void StoreInterleaved(const uint8_t* pixels, const Pattern& /*pattern*/, uint8_t* out) {
+HWY_INLINE void StoreInterleaved(const uint8_t* pixels, const Pattern& /*pattern*/, uint8_t* out) {
   std::memcpy(out, pixels, 48);
 }
-void StoreInterleaved(const uint8_t* pixels, const Pattern& pattern, float* out) {
+HWY_INLINE void StoreInterleaved(const uint8_t* pixels, const Pattern& pattern, float* out) {
   const hn::CappedTag<float, 16> df;
   const hn::Rebind<int32_t, decltype(df)> di;
   const hn::Rebind<uint8_t, decltype(df)> du8;
@@ -146,60 +215,76 @@ void StoreInterleaved(const uint8_t* pixels, const Pattern& pattern, float* out)
   }
 }
 
-// Sixteen pixels at a time, from interleaved to interleaved.
-template <typename T>
-void WriteRowInterleaved(const uint8_t* row, int width, bool flip, const SampleFormat& format,
+// Where sixteen interleaved pixels are: in the row itself, or put together in `scratch`.
+HWY_INLINE const uint8_t* Interleaved(const RgbRow& row, int x, bool flip, uint8_t* scratch) {
+  if (!flip) return row.rgb + x * kChannels;
+  const Pixels16 p = Mirrored(LoadPixels(row, x));
+  hn::StoreInterleaved3(p.r, p.g, p.b, D8(), scratch);
+  return scratch;
+}
+template <typename Row>
+HWY_INLINE const uint8_t* Interleaved(const Row& row, int x, bool flip, uint8_t* scratch) {
+  Pixels16 p = LoadPixels(row, x);
+  if (flip) p = Mirrored(p);
+  hn::StoreInterleaved3(p.r, p.g, p.b, D8(), scratch);
+  return scratch;
+}
+
+// Sixteen pixels at a time, to interleaved.
+template <typename Row, typename T>
+void WriteRowInterleaved(const Row& row, int width, bool flip, const SampleFormat& format,
                          const Pattern& pattern, T* out) {
-  const D8 d8;
-  const auto reversed = hn::Load(d8, kReversed);
+  alignas(16) uint8_t scratch[48];
   int x = 0;
   for (; x + 16 <= width; x += 16) {
-    const uint8_t* pixels = row + x * kChannels;
-    alignas(16) uint8_t mirrored[48];
-    if (flip) {
-      auto r = hn::Zero(d8);
-      auto g = hn::Zero(d8);
-      auto b = hn::Zero(d8);
-      hn::LoadInterleaved3(d8, pixels, r, g, b);
-      hn::StoreInterleaved3(hn::TableLookupBytes(r, reversed), hn::TableLookupBytes(g, reversed),
-                            hn::TableLookupBytes(b, reversed), d8, mirrored);
-      pixels = mirrored;
-    }
-    StoreInterleaved(pixels, pattern, out + (flip ? width - 16 - x : x) * kChannels);
+    StoreInterleaved(Interleaved(row, x, flip, scratch), pattern,
+                     out + (flip ? width - 16 - x : x) * kChannels);
   }
   WriteRowScalar(row, x, width, width, flip, format, 0, out);
 }
 
 #endif  // HWY_TARGET != HWY_SCALAR
 
-template <typename T>
-void WriteSampleOf(const ImageView& in, bool flip_horizontal, bool flip_vertical,
+template <typename Image, typename T>
+void WriteSampleOf(const Image& in, bool flip_horizontal, bool flip_vertical,
                    const SampleFormat& format, T* out) {
-  const auto plane = static_cast<size_t>(in.size.pixels());
-  const int width = in.size.width;
+  WithRowsOf(in, [&](Size size, const auto& row_at) {
+    const auto plane = static_cast<size_t>(size.pixels());
 #if HWY_TARGET == HWY_SCALAR
-  ForEachRow(in, flip_vertical, format, out, [&](const uint8_t* row, T* to) {
-    WriteRowScalar(row, 0, width, width, flip_horizontal, format, plane, to);
-  });
+    ForEachRow(size, flip_vertical, format, out, row_at, [&](const auto& row, T* to) {
+      WriteRowScalar(row, 0, size.width, size.width, flip_horizontal, format, plane, to);
+    });
 #else
-  const Pattern pattern(format);
-  ForEachRow(in, flip_vertical, format, out, [&](const uint8_t* row, T* to) {
-    if (format.channels_last) {
-      WriteRowInterleaved(row, width, flip_horizontal, format, pattern, to);
-    } else {
-      WriteRowPlanar(row, width, flip_horizontal, format, plane, to);
-    }
-  });
+    const Pattern pattern(format);
+    ForEachRow(size, flip_vertical, format, out, row_at, [&](const auto& row, T* to) {
+      if (format.channels_last) {
+        WriteRowInterleaved(row, size.width, flip_horizontal, format, pattern, to);
+      } else {
+        WriteRowPlanar(row, size.width, flip_horizontal, format, plane, to);
+      }
+    });
 #endif
+  });
 }
 
-void WriteSampleSimd(const ImageView& in, bool flip_horizontal, bool flip_vertical,
-                     const SampleFormat& format, void* slot) {
+template <typename Image>
+void WriteImage(const Image& in, bool flip_horizontal, bool flip_vertical,
+                const SampleFormat& format, void* slot) {
   if (format.type == ElementType::kFloat32) {
     WriteSampleOf(in, flip_horizontal, flip_vertical, format, static_cast<float*>(slot));
   } else {
     WriteSampleOf(in, flip_horizontal, flip_vertical, format, static_cast<uint8_t*>(slot));
   }
+}
+
+void WriteRgbSimd(const ImageView& in, bool flip_horizontal, bool flip_vertical,
+                  const SampleFormat& format, void* slot) {
+  WriteImage(in, flip_horizontal, flip_vertical, format, slot);
+}
+
+void WriteYccSimd(const YccPlanes& in, bool flip_horizontal, bool flip_vertical,
+                  const SampleFormat& format, void* slot) {
+  WriteImage(in, flip_horizontal, flip_vertical, format, slot);
 }
 
 }  // namespace
@@ -211,31 +296,50 @@ HWY_AFTER_NAMESPACE();
 namespace stoker {
 namespace {
 
-HWY_EXPORT(WriteSampleSimd);
+HWY_EXPORT(WriteRgbSimd);
+HWY_EXPORT(WriteYccSimd);
 
-template <typename T>
-void WriteScalar(const ImageView& in, bool flip_horizontal, bool flip_vertical,
-                 const SampleFormat& format, T* out) {
-  const auto plane = static_cast<size_t>(in.size.pixels());
-  ForEachRow(in, flip_vertical, format, out, [&](const uint8_t* row, T* to) {
-    WriteRowScalar(row, 0, in.size.width, in.size.width, flip_horizontal, format, plane, to);
+template <typename Image, typename T>
+void WriteScalarOf(const Image& in, bool flip_horizontal, bool flip_vertical,
+                   const SampleFormat& format, T* out) {
+  WithRowsOf(in, [&](Size size, const auto& row_at) {
+    const auto plane = static_cast<size_t>(size.pixels());
+    ForEachRow(size, flip_vertical, format, out, row_at, [&](const auto& row, T* to) {
+      WriteRowScalar(row, 0, size.width, size.width, flip_horizontal, format, plane, to);
+    });
   });
+}
+
+template <typename Image>
+void WriteScalar(const Image& in, bool flip_horizontal, bool flip_vertical,
+                 const SampleFormat& format, void* slot) {
+  if (format.type == ElementType::kFloat32) {
+    WriteScalarOf(in, flip_horizontal, flip_vertical, format, static_cast<float*>(slot));
+  } else {
+    WriteScalarOf(in, flip_horizontal, flip_vertical, format, static_cast<uint8_t*>(slot));
+  }
 }
 
 }  // namespace
 
 void WriteSample(const ImageView& in, bool flip_horizontal, bool flip_vertical,
                  const SampleFormat& format, void* slot) {
-  HWY_DYNAMIC_DISPATCH(WriteSampleSimd)(in, flip_horizontal, flip_vertical, format, slot);
+  HWY_DYNAMIC_DISPATCH(WriteRgbSimd)(in, flip_horizontal, flip_vertical, format, slot);
+}
+
+void WriteSample(const YccPlanes& planes, bool flip_horizontal, bool flip_vertical,
+                 const SampleFormat& format, void* slot) {
+  HWY_DYNAMIC_DISPATCH(WriteYccSimd)(planes, flip_horizontal, flip_vertical, format, slot);
 }
 
 void WriteSampleScalar(const ImageView& in, bool flip_horizontal, bool flip_vertical,
                        const SampleFormat& format, void* slot) {
-  if (format.type == ElementType::kFloat32) {
-    WriteScalar(in, flip_horizontal, flip_vertical, format, static_cast<float*>(slot));
-  } else {
-    WriteScalar(in, flip_horizontal, flip_vertical, format, static_cast<uint8_t*>(slot));
-  }
+  WriteScalar(in, flip_horizontal, flip_vertical, format, slot);
+}
+
+void WriteSampleScalar(const YccPlanes& planes, bool flip_horizontal, bool flip_vertical,
+                       const SampleFormat& format, void* slot) {
+  WriteScalar(planes, flip_horizontal, flip_vertical, format, slot);
 }
 
 }  // namespace stoker

@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "base/image_view.h"
+#include "base/planes.h"
 
 namespace stoker {
 
@@ -33,6 +34,13 @@ struct SampleFormat {
 void WriteSample(const ImageView& in, bool flip_horizontal, bool flip_vertical,
                  const SampleFormat& format, void* slot);
 void WriteSampleScalar(const ImageView& in, bool flip_horizontal, bool flip_vertical,
+                       const SampleFormat& format, void* slot);
+
+// The same from planes that have all luma's resolution, `planes.plane[0].size`: converts colours on
+// the way (ycc_color.h), or repeats gray.
+void WriteSample(const YccPlanes& planes, bool flip_horizontal, bool flip_vertical,
+                 const SampleFormat& format, void* slot);
+void WriteSampleScalar(const YccPlanes& planes, bool flip_horizontal, bool flip_vertical,
                        const SampleFormat& format, void* slot);
 
 }  // namespace stoker

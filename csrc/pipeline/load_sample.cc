@@ -12,7 +12,8 @@ constexpr size_t kKeptScratchBytes = size_t{16} << 20;
 
 }  // namespace
 
-SampleWorker::SampleWorker(const SamplePlan& plan) : plan_(plan), decoder_(plan.decode) {}
+SampleWorker::SampleWorker(const SamplePlan& plan)
+    : plan_(plan), decoder_(plan.decode), plane_resizer_(plan.plane_weights) {}
 
 void SampleWorker::LoadSample(const SampleTable& table, const SampleKey& key, ReadAheadSlot* ahead,
                               WorkerClock* clock, void* slot) {
@@ -44,11 +45,19 @@ void SampleWorker::LoadSample(const SampleTable& table, const SampleKey& key, Re
   file_.ShrinkTo(kKeptScratchBytes);
   decoder_.ShrinkTo(kKeptScratchBytes);
   applier_.ShrinkTo(kKeptScratchBytes);
+  plane_resizer_.ShrinkTo(kKeptScratchBytes);
 }
 
 Size SampleWorker::Prepare(ByteSpan bytes, const SampleKey& key) {
   const Size size = decoder_.Open(bytes);
   ResolveGeometry(plan_.ops, size, key, &geometry_);
+  fast_.reset();
+  if (plan_.pixels == PixelMode::kFast) fast_ = AsPlaneResize(geometry_);
+  if (fast_) {
+    const int scale = plan_.dct_scaling ? fast_->DctScale() : 1;
+    if (decoder_.DecodePlanes(geometry_.decode, scale, &planes_)) return geometry_.out;
+    fast_.reset();
+  }
   decoded_ = decoder_.Decode(geometry_.decode);
   return geometry_.out;
 }
@@ -58,6 +67,11 @@ Size SampleWorker::PrepareFile(const std::string& path, const SampleKey& key) {
 }
 
 void SampleWorker::Write(void* slot) {
+  if (fast_) {
+    const YccPlanes planes = plane_resizer_.Resize(*fast_, planes_);
+    WriteSample(planes, geometry_.flip_horizontal, geometry_.flip_vertical, plan_.format, slot);
+    return;
+  }
   const ImageView image = applier_.Apply(geometry_, decoded_);
   WriteSample(image, geometry_.flip_horizontal, geometry_.flip_vertical, plan_.format, slot);
 }

@@ -57,6 +57,8 @@ class SamplePlan:
     bias: Sequence[float]
     max_pixels: int
     max_scans: int
+    exact_pixels: bool
+    dct_scaling: bool
     def decode_rect(self, height_width: tuple[int, int], seed: int) -> list[int]:
         """(left, top, width, height): the part of an image of this size that ``Decoder`` decodes."""
 

@@ -23,6 +23,7 @@ __all__ = ["AutoWorkers", "DataLoader"]
 
 T = TypeVar("T")
 Workers = int | Literal["auto"]
+PixelMode = Literal["fast", "exact"]
 
 _running: weakref.WeakSet[_C.Loader] = weakref.WeakSet()
 # Cores that a fork brought along: their workers exist in the parent only, so nothing may touch them.
@@ -79,6 +80,12 @@ class DataLoader(torch_data.DataLoader[T]):
         prefetch_factor: on the native path the number of batches ahead in all (default 2), not
             for each worker; at least 1. Memory is at most prefetch_factor + 2 batches.
         memory_format: torch.contiguous_format or torch.channels_last, of the images (native path).
+        pixels: "fast" (default): a JPEG's planes are resized at their own resolution and converted
+            to RGB last; within rounding of Pillow's pixels (mean difference below 0.6 of 255).
+            "exact": Pillow's pixels, bit for bit, as ``dataset[i]`` always gives them. Other formats,
+            and transforms without a bilinear or bicubic resize, are exact in either mode.
+        dct_scaling: with "fast", reduce JPEGs while decoding as long as the crop is at least four
+            times as large as the result. For large photographs; less like Pillow.
         worker_init_fn, multiprocessing_context: not used on the native path: it has no processes.
         collate_fn: on the native path it gets (image, target) samples in the consumer's thread.
 
@@ -107,7 +114,13 @@ class DataLoader(torch_data.DataLoader[T]):
         pin_memory_device: str = "",
         in_order: bool = True,
         memory_format: torch.memory_format = torch.contiguous_format,
+        pixels: PixelMode = "fast",
+        dct_scaling: bool = False,
     ) -> None:
+        if pixels not in ("fast", "exact"):
+            raise ValueError(f'pixels must be "fast" or "exact", got {pixels!r}')
+        if dct_scaling and pixels == "exact":
+            raise ValueError('dct_scaling changes pixels: it goes with pixels="fast" only')
         if memory_format not in (torch.contiguous_format, torch.channels_last):
             raise ValueError("memory_format must be torch.contiguous_format or torch.channels_last")
         self._python_reason = python_reason(dataset)
@@ -119,6 +132,8 @@ class DataLoader(torch_data.DataLoader[T]):
         if native and prefetch_factor is not None and prefetch_factor < 1:
             raise ValueError(f"prefetch_factor must be at least 1, got {prefetch_factor}")
         self.memory_format = memory_format
+        self.pixels: PixelMode = pixels
+        self.dct_scaling = dct_scaling
         self._forget()
         super().__init__(
             dataset,
@@ -179,13 +194,15 @@ class DataLoader(torch_data.DataLoader[T]):
         dataset = self.dataset
         assert isinstance(dataset, NativeDataset)
         self._leave_inherited()
-        made_for = dataset.plan_key()
+        made_for = dataset.plan_key(), self.pixels, self.dct_scaling
         core, self._spare = self._spare, None
         if core is not None and self._cores[core] != made_for:
             self._retire(core)
             core = None
         if core is None:
             plan = dataset.sample_plan(self.memory_format == torch.channels_last)
+            plan.exact_pixels = self.pixels == "exact"
+            plan.dct_scaling = self.dct_scaling
             prefetch = (self.prefetch_factor or 2) if self.num_workers > 0 else 1
             core = _C.Loader(dataset._table, plan, self.num_workers, prefetch, self.pin_memory)
             _running.add(core)

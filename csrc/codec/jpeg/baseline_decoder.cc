@@ -17,10 +17,12 @@ bool BaselineDecoder::Open(ByteSpan jpeg) {
   return ParseJpegHeader(jpeg, &header_);
 }
 
-BaselineDecoder::McuRect BaselineDecoder::McusUnder(const Rect& region) const {
+BaselineDecoder::McuRect BaselineDecoder::McusUnder(const Rect& region, int dct_scale) const {
   // The triangle filter looks one chroma sample beyond the region: the one under the next pixel.
-  const int margin_x = header_.max_h > 1 ? 1 : 0;
-  const int margin_y = header_.max_v > 1 ? 1 : 0;
+  // Samples of reduced planes straddle the region's edge.
+  const int straddle = dct_scale > 1 ? dct_scale : 0;
+  const int margin_x = straddle + (header_.max_h > 1 ? dct_scale : 0);
+  const int margin_y = straddle + (header_.max_v > 1 ? dct_scale : 0);
   const int right = std::min(header_.size.width, region.right() + margin_x);
   const int bottom = std::min(header_.size.height, region.bottom() + margin_y);
   const int w = header_.mcu_width();
@@ -83,21 +85,27 @@ bool BaselineDecoder::Run(int mcu, int count, EntropyLane* lane, const McuLayout
 }
 
 // The coefficients of one MCU row, `mcu_row` rows below the first decoded one, to samples.
-void BaselineDecoder::Transform(int mcu_row, int mcus) {
+void BaselineDecoder::Transform(int mcu_row, int mcus, int dct_scale) {
+  const int side = kBlockSize / dct_scale;
   const auto* blocks = reinterpret_cast<const int16_t*>(coefficients_.data());
   for (int c = 0; c < header_.components; ++c) {
     const JpegComponent& k = header_.component[static_cast<size_t>(c)];
     Plane& plane = planes_[static_cast<size_t>(c)];
     const int count = mcus * k.h;
     for (int y = 0; y < k.v; ++y, blocks += ptrdiff_t{count} * kBlockCoefficients) {
-      const ptrdiff_t row = (ptrdiff_t{mcu_row} * k.v + y) * kBlockSize;
-      InverseDctRow(blocks, count, header_.quant[static_cast<size_t>(k.quant_table)].data(),
-                    plane.samples.data() + row * plane.row_bytes, plane.row_bytes);
+      const ptrdiff_t row = (ptrdiff_t{mcu_row} * k.v + y) * side;
+      const uint16_t* const quant = header_.quant[static_cast<size_t>(k.quant_table)].data();
+      uint8_t* const samples = plane.samples.data() + row * plane.row_bytes;
+      if (dct_scale == 1) {
+        InverseDctRow(blocks, count, quant, samples, plane.row_bytes);
+      } else {
+        ReducedInverseDctRow(blocks, count, quant, side, samples, plane.row_bytes);
+      }
     }
   }
 }
 
-bool BaselineDecoder::Decode(const Rect& region, YccPlanes* planes) {
+bool BaselineDecoder::Decode(const Rect& region, int dct_scale, YccPlanes* planes) {
   if (!tables_.Build(header_) ||
       !scan_.Extract({jpeg_.data + header_.scan_begin, jpeg_.size - header_.scan_begin})) {
     return false;
@@ -108,7 +116,7 @@ bool BaselineDecoder::Decode(const Rect& region, YccPlanes* planes) {
       interval > 0 ? (int64_t{across} * header_.mcus_down() + interval - 1) / interval : 1;
   if (static_cast<int64_t>(scan_.pieces().size()) != intervals) return false;
 
-  const McuRect mcus = McusUnder(region);
+  const McuRect mcus = McusUnder(region, dct_scale);
   const McuLayout layout = Layout(mcus.width());
   const size_t row_coefficients =
       static_cast<size_t>(mcus.width()) * static_cast<size_t>(layout.blocks) * kBlockBytes;
@@ -141,30 +149,34 @@ bool BaselineDecoder::Decode(const Rect& region, YccPlanes* planes) {
     std::memset(coefficients, 0, row_coefficients);
     if (!Run(begin, mcus.width(), &lane, layout, coefficients)) return false;
     mcu = begin + mcus.width();
-    Transform(y - mcus.top, mcus.width());
+    Transform(y - mcus.top, mcus.width(), dct_scale);
   }
-  SetViews(mcus, planes);
+  SetViews(mcus, dct_scale, planes);
   return true;
 }
 
-void BaselineDecoder::SetViews(const McuRect& mcus, YccPlanes* planes) const {
+void BaselineDecoder::SetViews(const McuRect& mcus, int dct_scale, YccPlanes* planes) const {
   planes->count = header_.components;
+  planes->scale = dct_scale;
+  const int side = kBlockSize / dct_scale;
   for (int c = 0; c < header_.components; ++c) {
     const JpegComponent& k = header_.component[static_cast<size_t>(c)];
     const Plane& plane = planes_[static_cast<size_t>(c)];
     PlaneView& view = planes->plane[static_cast<size_t>(c)];
     view.samples = plane.samples.data();
     view.row_bytes = plane.row_bytes;
-    view.size = header_.PlaneSize(c);
-    const int left = mcus.left * k.h * kBlockSize;
-    const int top = mcus.top * k.v * kBlockSize;
-    view.rect = {left, top, std::min(view.size.width, mcus.right * k.h * kBlockSize) - left,
-                 std::min(view.size.height, mcus.bottom * k.v * kBlockSize) - top};
+    const Size whole = header_.PlaneSize(c);
+    view.size = {(whole.width + dct_scale - 1) / dct_scale,
+                 (whole.height + dct_scale - 1) / dct_scale};
+    const int left = mcus.left * k.h * side;
+    const int top = mcus.top * k.v * side;
+    view.rect = {left, top, std::min(view.size.width, mcus.right * k.h * side) - left,
+                 std::min(view.size.height, mcus.bottom * k.v * side) - top};
     view.h_factor = header_.max_h / k.h;
     view.v_factor = header_.max_v / k.v;
     // libjpeg's jdsample.c: too narrow a plane is repeated, unless only its rows are doubled.
     const bool doubled = view.h_factor == 2 || view.v_factor == 2;
-    view.triangle = doubled && (view.h_factor == 1 || view.size.width > 2);
+    view.triangle = doubled && (view.h_factor == 1 || whole.width > 2);
   }
 }
 

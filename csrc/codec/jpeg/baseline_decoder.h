@@ -27,9 +27,11 @@ class BaselineDecoder {
   Size size() const { return header_.size; }
 
   // The planes under `region` (in pixels of the image), with the samples beside it that bringing
-  // chroma to luma's resolution looks at. False: declined. The planes live until the next Decode.
+  // chroma to luma's resolution looks at. `dct_scale`: 1, or 2, 4 or 8 for planes that are smaller
+  // by as much, made of each block's low frequencies alone (then with a sample more on every side).
+  // False: declined. The planes live until the next Decode.
   // REQUIRES: Open succeeded; `region` is a non-empty part of the image.
-  bool Decode(const Rect& region, YccPlanes* planes);
+  bool Decode(const Rect& region, int dct_scale, YccPlanes* planes);
 
   void ShrinkTo(size_t limit);
 
@@ -44,12 +46,12 @@ class BaselineDecoder {
     ptrdiff_t row_bytes = 0;
   };
 
-  McuRect McusUnder(const Rect& region) const;
+  McuRect McusUnder(const Rect& region, int dct_scale) const;
   McuLayout Layout(int mcus) const;
   bool Start(int mcu, EntropyLane* lane) const;
   bool Run(int mcu, int count, EntropyLane* lane, const McuLayout& layout, int16_t* coefficients);
-  void Transform(int mcu_row, int mcus);
-  void SetViews(const McuRect& mcus, YccPlanes* planes) const;
+  void Transform(int mcu_row, int mcus, int dct_scale);
+  void SetViews(const McuRect& mcus, int dct_scale, YccPlanes* planes) const;
 
   ByteSpan jpeg_;
   JpegHeader header_;

@@ -1,7 +1,7 @@
 #include "codec/jpeg/inverse_dct.h"
 
 #include <algorithm>
-#include <cstring>
+#include <array>
 
 #include "base/simd_targets.h"
 
@@ -282,6 +282,50 @@ void BlockScalar(const int16_t* block, const uint16_t* quant, uint8_t* samples,
   }
 }
 
+// cos((2x + 1) u π / 2N) · √2 for u > 0 and 1 for u = 0, times 2^12, for N = kSide.
+template <int kSide>
+constexpr std::array<std::array<int, kSide>, kSide> ReducedBasis() {
+  if constexpr (kSide == 4) {
+    return {{{4096, 5352, 4096, 2217},
+             {4096, 2217, -4096, -5352},
+             {4096, -2217, -4096, 5352},
+             {4096, -5352, 4096, -2217}}};
+  } else if constexpr (kSide == 2) {
+    return {{{4096, 4096}, {4096, -4096}}};
+  } else {
+    return {{{4096}}};
+  }
+}
+
+// samples = Σ_u Σ_v basis[x][u] · basis[y][v] · F(v, u) / 8: the definition, on the frequencies
+// that the smaller block has.
+template <int kSide>
+void ReducedRow(const int16_t* blocks, int count, const uint16_t* quant, uint8_t* samples,
+                ptrdiff_t row_bytes) {
+  constexpr auto kBasis = ReducedBasis<kSide>();
+  for (int b = 0; b < count; ++b, blocks += 64, samples += kSide) {
+    int64_t across[kSide][kSide];  // (v, x)
+    for (size_t v = 0; v < kSide; ++v) {
+      for (size_t x = 0; x < kSide; ++x) {
+        across[v][x] = 0;
+        for (size_t u = 0; u < kSide; ++u) {
+          across[v][x] += int64_t{kBasis[x][u]} * (blocks[v * 8 + u] * quant[v * 8 + u]);
+        }
+      }
+    }
+    for (size_t y = 0; y < kSide; ++y) {
+      for (size_t x = 0; x < kSide; ++x) {
+        int64_t sum = 0;
+        for (size_t v = 0; v < kSide; ++v) sum += kBasis[y][v] * across[v][x];
+        constexpr int kShift = 12 + 12 + 3;
+        const int64_t value = ((sum + (int64_t{1} << (kShift - 1))) >> kShift) + 128;
+        samples[static_cast<ptrdiff_t>(y) * row_bytes + static_cast<ptrdiff_t>(x)] =
+            static_cast<uint8_t>(std::min<int64_t>(255, std::max<int64_t>(0, value)));
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void InverseDctRow(const int16_t* blocks, int count, const uint16_t* quant, uint8_t* samples,
@@ -293,6 +337,15 @@ void InverseDctRowScalar(const int16_t* blocks, int count, const uint16_t* quant
                          ptrdiff_t row_bytes) {
   for (int b = 0; b < count; ++b) {
     BlockScalar(blocks + b * 64, quant, samples + b * 8, row_bytes);
+  }
+}
+
+void ReducedInverseDctRow(const int16_t* blocks, int count, const uint16_t* quant, int side,
+                          uint8_t* samples, ptrdiff_t row_bytes) {
+  switch (side) {
+    case 4: return ReducedRow<4>(blocks, count, quant, samples, row_bytes);
+    case 2: return ReducedRow<2>(blocks, count, quant, samples, row_bytes);
+    default: return ReducedRow<1>(blocks, count, quant, samples, row_bytes);
   }
 }
 

@@ -19,4 +19,10 @@ void InverseDctRow(const int16_t* blocks, int count, const uint16_t* quant, uint
 void InverseDctRowScalar(const int16_t* blocks, int count, const uint16_t* quant, uint8_t* samples,
                          ptrdiff_t row_bytes);
 
+// The same, to `side` = 1, 2 or 4 rows of side · count samples: a block's low frequencies through
+// the inverse DCT of that size, so that each sample is close to the mean of those it stands for.
+// Plain C++; not libjpeg's arithmetic.
+void ReducedInverseDctRow(const int16_t* blocks, int count, const uint16_t* quant, int side,
+                          uint8_t* samples, ptrdiff_t row_bytes);
+
 }  // namespace stoker

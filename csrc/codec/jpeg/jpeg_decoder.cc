@@ -12,16 +12,16 @@ Size JpegDecoder::Open(ByteSpan jpeg) {
   return baseline_.size();
 }
 
-bool JpegDecoder::DecodePlanes(const Rect& region, YccPlanes* planes) {
+bool JpegDecoder::DecodePlanes(const Rect& region, int dct_scale, YccPlanes* planes) {
   if (!own_) return false;
-  own_ = baseline_.Decode(region, planes);
+  own_ = baseline_.Decode(region, dct_scale, planes);
   if (!own_) turbo_.Open(jpeg_);
   return own_;
 }
 
 ImageView JpegDecoder::Decode(const Rect& region, ByteBuffer* pixels) {
   YccPlanes planes;
-  if (!DecodePlanes(region, &planes)) return turbo_.Decode(region, pixels);
+  if (!DecodePlanes(region, /*dct_scale=*/1, &planes)) return turbo_.Decode(region, pixels);
   const ptrdiff_t row_bytes = ptrdiff_t{region.width} * kChannels;
   const MutableImageView out{
       pixels->Reserve(static_cast<size_t>(row_bytes) * static_cast<size_t>(region.height)),

@@ -28,9 +28,10 @@ class JpegDecoder {
   // REQUIRES: Open succeeded since the last Decode, and `region` is a non-empty part of its size.
   ImageView Decode(const Rect& region, ByteBuffer* pixels);
 
-  // The planes under `region`, valid until the next call of any function. False: this file is not
+  // The planes under `region`, reduced by `dct_scale` (baseline_decoder.h), valid until the next
+  // call of any function. False: this file is not
   // for our decoder, and Decode will do. REQUIRES: as Decode.
-  bool DecodePlanes(const Rect& region, YccPlanes* planes);
+  bool DecodePlanes(const Rect& region, int dct_scale, YccPlanes* planes);
 
   // Whether our own decoder took the last image (so far).
   bool own() const { return own_; }

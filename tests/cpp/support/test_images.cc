@@ -37,7 +37,7 @@ jpeg_error_mgr* Install(ErrorManager* errors) {
 
 J_COLOR_SPACE StoredSpace(const JpegSpec& spec) {
   if (spec.components == 1) return JCS_GRAYSCALE;
-  if (spec.components == 3) return JCS_YCbCr;
+  if (spec.components == 3) return spec.stored_rgb ? JCS_RGB : JCS_YCbCr;
   return spec.ycck ? JCS_YCCK : JCS_CMYK;
 }
 
@@ -60,14 +60,22 @@ bool Compress(const JpegSpec& spec, const uint8_t* pixels, ErrorManager* errors,
                                                : JCS_CMYK;
   jpeg_set_defaults(&info);
   jpeg_set_colorspace(&info, StoredSpace(spec));
-  jpeg_set_quality(&info, spec.quality, TRUE);
+  if (spec.stored_rgb) info.write_Adobe_marker = TRUE;
+  jpeg_set_quality(&info, spec.quality, spec.wide_quant ? FALSE : TRUE);
   for (int i = 0; i < spec.components; ++i) {
-    info.comp_info[i].h_samp_factor = i == 0 ? spec.h_sampling : 1;
-    info.comp_info[i].v_samp_factor = i == 0 ? spec.v_sampling : 1;
+    info.comp_info[i].h_samp_factor = i == 0 ? spec.h_sampling : spec.chroma_h;
+    info.comp_info[i].v_samp_factor = i == 0 ? spec.v_sampling : spec.chroma_v;
   }
   info.arith_code = spec.arithmetic ? TRUE : FALSE;
   info.restart_interval = static_cast<unsigned>(spec.restart_interval);
+  info.optimize_coding = spec.optimize ? TRUE : FALSE;
   if (spec.progressive) jpeg_simple_progression(&info);
+  static constexpr jpeg_scan_info kOneEach[] = {
+      {1, {0}, 0, 63, 0, 0}, {1, {1}, 0, 63, 0, 0}, {1, {2}, 0, 63, 0, 0}, {1, {3}, 0, 63, 0, 0}};
+  if (spec.separate_scans) {
+    info.scan_info = kOneEach;
+    info.num_scans = spec.components;
+  }
   jpeg_start_compress(&info, TRUE);
   const size_t row_bytes = static_cast<size_t>(spec.width) * static_cast<size_t>(spec.components);
   while (info.next_scanline < info.image_height) {
@@ -103,6 +111,37 @@ bool Decompress(const Bytes& jpeg, ErrorManager* errors, Bytes* pixels, int* wid
     jpeg_read_scanlines(&info, &row, 1);
   }
   jpeg_finish_decompress(&info);
+  jpeg_destroy_decompress(&info);
+  return true;
+}
+
+// As above.
+bool ReadAllCoefficients(const Bytes& jpeg, ErrorManager* errors, std::vector<int16_t>* values) {
+  jpeg_decompress_struct info{};
+  info.err = Install(errors);
+  if (setjmp(errors->failed) != 0) {
+    jpeg_destroy_decompress(&info);
+    return false;
+  }
+  jpeg_create_decompress(&info);
+  jpeg_mem_src(&info, jpeg.data(), static_cast<unsigned long>(jpeg.size()));
+  jpeg_read_header(&info, TRUE);
+  jvirt_barray_ptr* arrays = jpeg_read_coefficients(&info);
+  const auto round_up = [](JDIMENSION n, int to) {
+    const auto unit = static_cast<JDIMENSION>(to);
+    return (n + unit - 1) / unit * unit;
+  };
+  for (int c = 0; c < info.num_components; ++c) {
+    const jpeg_component_info& k = info.comp_info[c];
+    const bool single = info.num_components == 1;  // its MCUs are single blocks, whatever it says
+    const JDIMENSION across = round_up(k.width_in_blocks, single ? 1 : k.h_samp_factor);
+    const JDIMENSION down = round_up(k.height_in_blocks, single ? 1 : k.v_samp_factor);
+    for (JDIMENSION y = 0; y < down; ++y) {
+      JBLOCKARRAY rows = info.mem->access_virt_barray(reinterpret_cast<j_common_ptr>(&info),
+                                                      arrays[c], y, 1, FALSE);
+      values->insert(values->end(), rows[0][0], rows[0][across]);
+    }
+  }
   jpeg_destroy_decompress(&info);
   return true;
 }
@@ -183,6 +222,15 @@ Bytes DecodeWithLibjpeg(const Bytes& jpeg, int* width, int* height, int* channel
     throw std::runtime_error(std::string("libjpeg cannot read: ") + errors.reason);
   }
   return pixels;
+}
+
+std::vector<int16_t> ReadCoefficientsWithLibjpeg(const Bytes& jpeg) {
+  ErrorManager errors;
+  std::vector<int16_t> values;
+  if (!ReadAllCoefficients(jpeg, &errors, &values)) {
+    throw std::runtime_error(std::string("libjpeg cannot read: ") + errors.reason);
+  }
+  return values;
 }
 
 Bytes MakePpm(int width, int height, const Bytes& rgb) {

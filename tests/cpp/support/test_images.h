@@ -20,7 +20,13 @@ struct JpegSpec {
   bool ycck = false;   // with 4 components: YCCK in place of CMYK
   int h_sampling = 2;  // of the first component, the others have 1: 2 × 2 is 4:2:0
   int v_sampling = 2;
+  int chroma_h = 1;  // of the components behind the first
+  int chroma_v = 1;
   int quality = 90;
+  bool wide_quant = false;  // factors above 255 stay as they are, in tables of 16 bits
+  bool optimize = false;    // Huffman tables made for the picture, not the standard ones
+  bool stored_rgb = false;  // with 3 components: RGB in place of YCbCr, which Adobe's marker says
+  bool separate_scans = false;  // sequential, one scan for each component
   bool progressive = false;
   bool arithmetic = false;
   int restart_interval = 0;  // in MCUs; 0: none
@@ -36,6 +42,10 @@ Bytes WithExifOrientation(const Bytes& jpeg, int orientation, bool big_endian = 
 // The whole image by libjpeg's plain interface (islow, fancy upsampling, out_color_space RGB, or
 // for four components the raw CMYK): the oracle. Rows are width × channels bytes.
 Bytes DecodeWithLibjpeg(const Bytes& jpeg, int* width, int* height, int* channels);
+
+// All coefficients by libjpeg (not dequantised): component by component, each of them block by
+// block, row by row, up to the end of the last MCU; those of a block in natural order.
+std::vector<int16_t> ReadCoefficientsWithLibjpeg(const Bytes& jpeg);
 
 // Uncompressed files of these formats, written byte by byte. `rgb`: width × height × 3.
 Bytes MakePpm(int width, int height, const Bytes& rgb);
