@@ -3,12 +3,13 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-cpp test-python test-asan test-tsan lint format bench clean
+.PHONY: help deps build demo test test-cpp test-python test-asan test-tsan fuzz install-clang test-neon lint format bench clean
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DATA   ?=
+FUZZ_SECONDS ?= 900
 STAMPS := build/stamps
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -26,17 +27,24 @@ help:
 	@echo "make bench      the C++ micro-benchmarks and stoker bench"
 	@echo "make test-asan  the C++ tests under the address and undefined-behaviour sanitizers"
 	@echo "make test-tsan  the C++ tests under the thread sanitizer"
+	@echo "make fuzz       the fuzz targets, FUZZ_SECONDS=900 each (installs clang)"
+	@echo "make test-neon  kernel and codec tests on Arm, in emulation (installs a cross-compiler)"
 	@echo "make deps       the set-up alone;  make format  lays out the code;  make clean"
 
 # ---- set-up --------------------------------------------------------------------------------------
 
-$(STAMPS)/apt: Makefile
-	@mkdir -p $(STAMPS)
-	@missing=$$(for p in $(APT); do dpkg-query -W -f '$${Status}\n' $$p 2>/dev/null | grep -q "ok installed" || echo $$p; done); \
+# $(call apt_install,PACKAGES): those of them that are missing.
+define apt_install
+@missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}\n' $$p 2>/dev/null | grep -q "ok installed" || echo $$p; done); \
 	if [ -n "$$missing" ]; then echo "apt: installing" $$missing; \
 	  $(SUDO) apt-get update -qq && \
 	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >$(STAMPS)/apt.log \
 	    || { cat $(STAMPS)/apt.log; exit 1; }; fi
+endef
+
+$(STAMPS)/apt: Makefile
+	@mkdir -p $(STAMPS)
+	$(call apt_install,$(APT))
 	@touch $@
 
 $(STAMPS)/venv: requirements-dev.txt | $(STAMPS)/apt
@@ -86,6 +94,24 @@ test-tsan: $(STAMPS)/apt
 	  -DSTOKER_SANITIZE=thread >build/tsan.log || { cat build/tsan.log; exit 1; }
 	@cmake --build build/tsan
 	@TSAN_OPTIONS=suppressions=tests/cpp/tsan.supp build/tsan/lib/stoker_tests --gtest_brief=1
+
+fuzz: $(STAMPS)/apt
+	@tests/fuzz/clang.sh >/dev/null || $(MAKE) --no-print-directory install-clang
+	@cmake -S . -B build/fuzz -G Ninja -DSTOKER_FUZZ=ON -DSTOKER_OPENCV=OFF \
+	  -DCMAKE_CXX_COMPILER="$$(tests/fuzz/clang.sh)" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	  "-DSTOKER_SANITIZE=fuzzer-no-link;address;undefined" >build/fuzz.log || { cat build/fuzz.log; exit 1; }
+	@cmake --build build/fuzz --target fuzz_targets
+	@tests/fuzz/run.sh build/fuzz $(FUZZ_SECONDS)
+
+# libFuzzer comes with clang; in some releases its runtime is a package of its own.
+install-clang:
+	$(call apt_install,clang)
+	$(call apt_install,$$(apt-cache pkgnames libclang-rt- | \
+	  grep -x "libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev"))
+
+test-neon: $(STAMPS)/apt
+	$(call apt_install,g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
+	@tests/neon.sh
 
 bench: build
 	@cmake -S . -B build/release -DSTOKER_BENCHMARKS=ON >/dev/null && cmake --build build/release

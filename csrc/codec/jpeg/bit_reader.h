@@ -1,7 +1,7 @@
 // Bits of entropy-coded data without stuffed bytes, most significant first, from a 64-bit buffer
 // that is refilled without a branch (Giesen, "Reading bits in far too many ways", part 2).
 //
-// The reader itself checks nothing: it may read up to 8 bytes behind the position it has reached,
+// The reader itself checks nothing: it may read up to 15 bytes behind the bit it has reached,
 // and after the data's end it goes on with what lies there. Its owner keeps enough readable bytes
 // behind the data and compares position() with the end from time to time.
 // Threads: one at a time.

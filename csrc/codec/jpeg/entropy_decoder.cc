@@ -115,7 +115,8 @@ bool Decode(const McuLayout& layout, int first, int count, const uint8_t* end,
       int32_t difference = 0;
       if (!DecodeDc(*at.dc, &lane.reader, &difference)) return false;
       int32_t& dc = lane.dc[static_cast<size_t>(at.component)];
-      dc += difference;
+      // Damaged data may take it anywhere: wraps.
+      dc = static_cast<int32_t>(static_cast<uint32_t>(dc) + static_cast<uint32_t>(difference));
       int16_t* block = nullptr;
       if (kStore) {
         block = coefficients + at.offset + mcu * at.stride;

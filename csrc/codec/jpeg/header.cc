@@ -78,8 +78,9 @@ class HeaderParser {
       case kDri: return RestartInterval(segment);
       case kSos: return Scan(segment);
       case kApp0:
-        if (segment.size >= 14 && std::memcmp(segment.data, "JFIF", 5) == 0) jfif_ = true;
-        return true;
+        if (segment.size < 14 || std::memcmp(segment.data, "JFIF", 5) != 0) return true;
+        jfif_ = true;
+        return segment[5] == 1;  // the major revision: libjpeg warns of others
       case kApp14:
         if (segment.size >= 12 && std::memcmp(segment.data, "Adobe", 5) == 0) {
           adobe_transform_ = segment[11];

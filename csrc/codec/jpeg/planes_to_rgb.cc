@@ -104,7 +104,6 @@ void BlendRows(const uint8_t* near, const uint8_t* far, int count, bool upper, u
 }
 
 void WriteRgb(const uint8_t* y, const uint8_t* cb, const uint8_t* cr, int width, uint8_t* rgb) {
-  const D16 d16;
   const D8 d8;
   constexpr int kLanes = static_cast<int>(hn::MaxLanes(D16()));
   int x = 0;

@@ -231,25 +231,27 @@ TurboDecoder::TurboDecoder(const DecodeLimits& limits) : state_(std::make_unique
   s.errors.base.error_exit = &OnError;
   s.errors.base.emit_message = &OnMessage;
   s.errors.base.output_message = &OnOutput;
-  if (!TryCreate(&s.cinfo, &s.errors)) throw std::bad_alloc();
   s.source = {};
   s.source.init_source = &OnInitSource;
   s.source.fill_input_buffer = &OnFillInput;
   s.source.skip_input_data = &OnSkipInput;
   s.source.resync_to_restart = &jpeg_resync_to_restart;
   s.source.term_source = &OnTermSource;
-  s.cinfo.src = &s.source;
   s.progress = {};
   s.progress.base.progress_monitor = &OnProgress;
   s.progress.max_scans = limits.max_scans;
-  s.cinfo.progress = &s.progress.base;
 }
 
 TurboDecoder::~TurboDecoder() { jpeg_destroy_decompress(&state_->cinfo); }
 
 Size TurboDecoder::Open(ByteSpan jpeg) {
   State& s = *state_;
-  jpeg_abort_decompress(&s.cinfo);
+  // Anew for each file: libjpeg keeps the tables of the last one, and would decode a file that
+  // lacks its own with them.
+  jpeg_destroy_decompress(&s.cinfo);
+  if (!TryCreate(&s.cinfo, &s.errors)) throw std::bad_alloc();
+  s.cinfo.src = &s.source;
+  s.cinfo.progress = &s.progress.base;
   s.jpeg = jpeg;
   s.source.next_input_byte = jpeg.data;
   s.source.bytes_in_buffer = jpeg.size;

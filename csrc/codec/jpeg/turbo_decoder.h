@@ -2,7 +2,7 @@
 // upsampling, the pixels that Pillow gives. Decodes only what a crop and its margin need, and the
 // result equals the crop of a full decode.
 //
-// One per worker, reused for every image; libjpeg's structures are made once. Threads: one at a
+// One per worker, reused for every image. Threads: one at a
 // time. Fails with StageError(kDecode). libjpeg's warnings (a corrupt stretch that it recovers
 // from) are no errors, as in Pillow; data that end too early are.
 #pragma once

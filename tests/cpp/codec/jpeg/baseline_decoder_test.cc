@@ -40,7 +40,7 @@ struct WholeImage {
     BaselineDecoder decoder;
     EXPECT_TRUE(decoder.Open(Span(jpeg)));
     EXPECT_EQ(decoder.size(), size);
-    EXPECT_TRUE(decoder.Decode(Whole(size), &planes));
+    EXPECT_TRUE(decoder.Decode(Whole(size), /*dct_scale=*/1, &planes));
     for (size_t c = 0; c < static_cast<size_t>(planes.count); ++c) {
       PlaneView& p = planes.plane[c];
       EXPECT_EQ(p.rect, Whole(p.size));
@@ -120,7 +120,7 @@ TEST(BaselineDecoder, PartsEqualThePartsOfTheWhole) {
           const Rect region{left, top, 1 + below(size.width - left), 1 + below(size.height - top)};
           YccPlanes planes;
           ASSERT_TRUE(decoder.Open(Span(jpeg)));
-          ASSERT_TRUE(decoder.Decode(region, &planes));
+          ASSERT_TRUE(decoder.Decode(region, /*dct_scale=*/1, &planes));
           ExpectPartOf(whole, planes, region);
           if (HasFatalFailure()) {
             FAIL() << sampling.name << ", " << size.width << " x " << size.height << ", interval "
@@ -145,7 +145,8 @@ TEST(BaselineDecoder, SinglePixelsComeWithTheirNeighbours) {
       for (int x = 0; x < size.width; ++x) {
         if ((x + 1) % 8 > 1 && (y + 1) % 8 > 1) continue;
         YccPlanes planes;
-        ASSERT_TRUE(decoder.Open(Span(jpeg)) && decoder.Decode({x, y, 1, 1}, &planes));
+        ASSERT_TRUE(decoder.Open(Span(jpeg)) &&
+                    decoder.Decode({x, y, 1, 1}, /*dct_scale=*/1, &planes));
         ExpectPartOf(whole, planes, {x, y, 1, 1});
         if (HasFatalFailure()) FAIL() << sampling.name << " at (" << x << ", " << y << ")";
       }
@@ -160,7 +161,8 @@ TEST(BaselineDecoder, NoMoreIsDecodedThanAPartNeeds) {
   for (const JpegSampling& s : kJpegSamplings) {
     const Bytes jpeg = MakeJpeg(s.Spec(size, 4));
     YccPlanes planes;
-    ASSERT_TRUE(decoder.Open(Span(jpeg)) && decoder.Decode({300, 200, 50, 60}, &planes));
+    ASSERT_TRUE(decoder.Open(Span(jpeg)) &&
+                decoder.Decode({300, 200, 50, 60}, /*dct_scale=*/1, &planes));
     EXPECT_LE(planes.plane[0].rect.width, 50 + 4 * 8 * s.h);
     EXPECT_LE(planes.plane[0].rect.height, 60 + 4 * 8 * s.v);
   }
@@ -175,7 +177,7 @@ size_t ScanBegin(const Bytes& jpeg) {
 bool Decodes(const Bytes& jpeg, const Rect& region) {
   BaselineDecoder decoder;
   YccPlanes planes;
-  return decoder.Open(Span(jpeg)) && decoder.Decode(region, &planes);
+  return decoder.Open(Span(jpeg)) && decoder.Decode(region, /*dct_scale=*/1, &planes);
 }
 
 TEST(BaselineDecoder, DataBehindTheLastRowAreNotLookedAt) {
@@ -213,21 +215,30 @@ TEST(BaselineDecoder, TooFewOrTooManyDataAreDeclined) {
   }
 }
 
-// The first wanted MCU's interval may end too early as well.
-TEST(BaselineDecoder, AnIntervalThatEndsTooEarlyIsDeclined) {
+// Without the last three bytes of restart interval `n`, which may not be the last one.
+Bytes WithShortInterval(const Bytes& jpeg, int n) {
+  size_t end = ScanBegin(jpeg);
+  while (jpeg[end] != 0xFF || jpeg[end + 1] != 0xD0 + n) ++end;
+  const auto at = jpeg.begin() + static_cast<std::ptrdiff_t>(end);
+  Bytes out(jpeg.begin(), at - 3);
+  out.insert(out.end(), at, jpeg.end());
+  return out;
+}
+
+TEST(BaselineDecoder, OnlyPartsThatNeedItNoticeAnIntervalThatEndsTooEarly) {
   JpegSpec spec;
   spec.width = spec.height = 64;
-  spec.restart_interval = 2;
+  spec.restart_interval = 2;  // half a row of MCUs
   const Bytes jpeg = MakeJpeg(spec);
-  size_t first = ScanBegin(jpeg);
-  while (jpeg[first] != 0xFF || jpeg[first + 1] != 0xD0) ++first;
-  Bytes cut(jpeg.begin(), jpeg.begin() + static_cast<std::ptrdiff_t>(first - 3));
-  cut.insert(cut.end(), jpeg.begin() + static_cast<std::ptrdiff_t>(first), jpeg.end());
-  EXPECT_FALSE(Decodes(cut, {0, 0, 64, 64}));
-  EXPECT_FALSE(Decodes(cut, {0, 0, 8, 8}) && Decodes(cut, {24, 0, 8, 8}));
-  // Parts that begin behind its marker do not need it.
-  EXPECT_TRUE(Decodes(cut, {40, 0, 8, 8}));
-  EXPECT_TRUE(Decodes(cut, {40, 40, 8, 8}));
+  const Bytes first = WithShortInterval(jpeg, 0);
+  EXPECT_FALSE(Decodes(first, {0, 0, 64, 64}));
+  EXPECT_FALSE(Decodes(first, {24, 0, 4, 4}));
+  EXPECT_TRUE(Decodes(first, {40, 0, 8, 8}));  // from its marker on
+  EXPECT_TRUE(Decodes(first, {40, 40, 8, 8}));
+  const Bytes second = WithShortInterval(jpeg, 1);
+  EXPECT_FALSE(Decodes(second, {0, 0, 64, 64}));
+  EXPECT_FALSE(Decodes(second, {60, 0, 4, 4}));
+  EXPECT_TRUE(Decodes(second, {0, 0, 16, 64}));  // left out between two rows
 }
 
 TEST(BaselineDecoder, IsUsableAfterAFileThatItDeclined) {
@@ -240,8 +251,9 @@ TEST(BaselineDecoder, IsUsableAfterAFileThatItDeclined) {
   for (int i = 0; i < 3; ++i) {
     EXPECT_FALSE(decoder.Open(Span({1, 2, 3})));
     ASSERT_TRUE(decoder.Open(Span(cut)));
-    EXPECT_FALSE(decoder.Decode({0, 0, 64, 48}, &planes));
-    ASSERT_TRUE(decoder.Open(Span(jpeg)) && decoder.Decode({0, 0, 64, 48}, &planes));
+    EXPECT_FALSE(decoder.Decode({0, 0, 64, 48}, /*dct_scale=*/1, &planes));
+    ASSERT_TRUE(decoder.Open(Span(jpeg)) &&
+                decoder.Decode({0, 0, 64, 48}, /*dct_scale=*/1, &planes));
     ExpectPartOf(whole, planes, {0, 0, 64, 48});
   }
 }

@@ -135,10 +135,10 @@ struct OneBlock {
     layout.blocks = 1;
     layout.block[0] = {0, 0, kBlockCoefficients, dc.get(), ac.get()};
   }
-  // Both ways; they must agree.
-  bool Decodes(const Bytes& bits, int mcus = 1) const {
+  // Both ways; they must agree. Behind the bits there are `behind` zeros.
+  bool Decodes(const Bytes& bits, int mcus = 1, size_t behind = ScanData::kPadding) const {
     Bytes data = bits;
-    data.resize(data.size() + ScanData::kPadding);
+    data.resize(data.size() + behind);
     std::vector<int16_t> out(static_cast<size_t>(mcus) * kBlockCoefficients);
     EntropyLane decoding;
     decoding.reader = BitReader::At(data.data(), 0);
@@ -196,13 +196,15 @@ TEST_P(EntropyDecoderTest, RunningOverTheEndIsSeenBeforeThePaddingEnds) {
   ASSERT_TRUE(one.dc->Build(zero));
   ASSERT_TRUE(one.ac->Build(zero));
   EXPECT_TRUE(one.Decodes(Bytes(10, 0), 40));
-  EXPECT_FALSE(one.Decodes(Bytes(10, 0), 8 * 4000));
-  // As slow as it gets: one MCU of 64 codes and magnitudes a block in ones and zeros.
+  // Zeros far beyond the padding, so that nothing else could end it.
+  constexpr size_t kFar = size_t{1} << 18;
+  EXPECT_FALSE(one.Decodes(Bytes(10, 0), 8 * 4000, kFar));
+  // The most data a block can take in zeros: 63 values of 15 bits each.
   one.ac_spec = {};
   one.ac_spec.counts[1] = 1;
   one.ac_spec.symbols[0] = 0x0F;
   ASSERT_TRUE(one.ac->Build(one.ac_spec));
-  EXPECT_FALSE(one.Decodes(Bytes(10, 0), 1000));
+  EXPECT_FALSE(one.Decodes(Bytes(10, 0), 1000, kFar));
 }
 
 TEST(HuffmanTablesTest, AreRebuiltWhenTheSpecificationChanges) {

@@ -361,6 +361,10 @@ TEST(JpegHeaderTest, WrongLengthsAreDeclinedInEverySegment) {
     Bytes fill = jpeg;
     fill.insert(fill.begin() + static_cast<std::ptrdiff_t>(at), 0xFF);
     EXPECT_FALSE(Accepts(fill));
+    // A length that does not even count itself, at the very end of the file.
+    Bytes cut(jpeg.begin(), jpeg.begin() + static_cast<std::ptrdiff_t>(at));
+    Append(&cut, {0xFF, part.marker, 0, 1});
+    EXPECT_FALSE(Accepts(cut)) << int{part.marker};
     at += right + 2;
   }
 }

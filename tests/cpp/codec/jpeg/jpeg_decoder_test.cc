@@ -166,7 +166,7 @@ TEST(JpegDecoder, PlanesAreThereForItsOwnFilesOnly) {
   const Bytes own = MakeJpeg({});
   decoder.Open(Span(own));
   EXPECT_TRUE(decoder.own());
-  EXPECT_TRUE(decoder.DecodePlanes({3, 4, 20, 30}, &planes));
+  EXPECT_TRUE(decoder.DecodePlanes({3, 4, 20, 30}, /*dct_scale=*/1, &planes));
   EXPECT_EQ(planes.count, 3);
   EXPECT_TRUE(decoder.own());
   JpegSpec spec;
@@ -175,7 +175,7 @@ TEST(JpegDecoder, PlanesAreThereForItsOwnFilesOnly) {
   cut.resize(cut.size() - 50);
   for (const Bytes& other : {MakeJpeg(spec), Bytes(own.begin(), own.end() - 2)}) {
     decoder.Open(Span(other));
-    EXPECT_FALSE(decoder.DecodePlanes({3, 4, 20, 30}, &planes));
+    EXPECT_FALSE(decoder.DecodePlanes({3, 4, 20, 30}, /*dct_scale=*/1, &planes));
     EXPECT_FALSE(decoder.own());
     // Decode will do.
     ByteBuffer pixels;
@@ -274,6 +274,7 @@ TEST(JpegDecoder, PhotographsAreLibjpegs) {
   JpegDecoder decoder({});
   int own = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file()) continue;
     std::ifstream in(entry.path(), std::ios::binary);
     const Bytes file((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
     if (file.size() < 2 || file[0] != 0xFF || file[1] != 0xD8) continue;

@@ -183,7 +183,8 @@ TEST(PlanesToRgbOracleTest, PixelsAreLibjpegs) {
       Size said;
       const Bytes expected = testing::DecodeWithLibjpeg(jpeg, &said.width, &said.height, &channels);
       YccPlanes planes;
-      ASSERT_TRUE(decoder.Open(Span(jpeg)) && decoder.Decode(Whole(size), &planes));
+      ASSERT_TRUE(decoder.Open(Span(jpeg)) &&
+                  decoder.Decode(Whole(size), /*dct_scale=*/1, &planes));
       Pixels result(size);
       PlanesToRgbScalar(planes, Whole(size), &scratch, result.mutable_view());
       ASSERT_EQ(Packed(result.view()), expected)

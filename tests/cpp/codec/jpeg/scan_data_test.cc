@@ -101,6 +101,9 @@ TEST(ScanData, IsDeclinedWithoutAnEndMarkerWhereverItIsCut) {
         Extract(&data, Bytes(scan.begin(), scan.begin() + static_cast<std::ptrdiff_t>(size))));
   }
   ASSERT_TRUE(Extract(&data, scan));
+  // What lies behind the file is not part of it.
+  const Bytes beyond = {1, 2, 0xFF, 0xD9};
+  EXPECT_FALSE(data.Extract({beyond.data(), 3}));
 }
 
 TEST(ScanData, IsDeclinedWithAnyOtherMarkerInIt) {

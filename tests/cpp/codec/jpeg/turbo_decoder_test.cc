@@ -182,4 +182,24 @@ INSTANTIATE_TEST_SUITE_P(FourComponents, TurboDecoderParts,
                          NameOf);
 
 }  // namespace
+// A file without quantisation tables has none, whatever the last one had.
+TEST(TurboDecoder, KeepsNoTablesFromFileToFile) {
+  const Bytes whole = MakeJpeg({});
+  Bytes bare = whole;
+  for (size_t at = 2; bare[at + 1] != 0xDA;) {
+    const size_t length = 2 + (static_cast<size_t>(bare[at + 2]) << 8 | bare[at + 3]);
+    const auto segment = bare.begin() + static_cast<ptrdiff_t>(at);
+    if (bare[at + 1] == 0xDB) {
+      bare.erase(segment, segment + static_cast<ptrdiff_t>(length));
+    } else {
+      at += length;
+    }
+  }
+  TurboDecoder decoder{DecodeLimits()};
+  ByteBuffer pixels;
+  decoder.Decode(Whole(decoder.Open(Span(whole))), &pixels);
+  const Size size = decoder.Open(Span(bare));
+  EXPECT_THROW(decoder.Decode(Whole(size), &pixels), StageError);
+}
+
 }  // namespace stoker

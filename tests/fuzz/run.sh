@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# run.sh BUILD SECONDS: every fuzz target for so long, two at a time. What they learn is kept in
+# BUILD/corpus for the next run, what they find in BUILD/findings.
+set -euo pipefail
+build=$1
+export build seconds=$2
+dictionary=$(dirname "$0")/jpeg.dict
+export dictionary
+
+fuzz() {
+  mkdir -p "$build/corpus/$1" "$build/findings" "$build/logs"
+  local options=(-max_total_time="$seconds" -max_len=8192 -timeout=30 -rss_limit_mb=2048
+    -print_final_stats=1 -artifact_prefix="$build/findings/$1-")
+  [[ $1 = fuzz_jpeg_* ]] && options+=(-dict="$dictionary")
+  local log=$build/logs/$1.log
+  if "$build/lib/$1" "${options[@]}" "$build/corpus/$1" "$build/seeds/$1" >"$log" 2>&1; then
+    echo "$1: $(sed -n 's/stat::number_of_executed_units: *//p' "$log") executions, no finding"
+  else
+    echo "$1: FAILED, see $log"
+    grep -E 'FINDING|ERROR: |SUMMARY|runtime error|Test unit written' "$log" || tail -n 20 "$log"
+    return 1
+  fi
+}
+export -f fuzz
+
+rm -rf "$build/seeds"
+"$build/lib/make_corpus" "$build/seeds"
+printf '%s\n' fuzz_jpeg_coefficients fuzz_jpeg_pixels fuzz_kernels |
+  xargs -P 2 -I {} bash -c 'fuzz {}'
