@@ -13,16 +13,17 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import RandomSampler
 
 from . import _C
 from ._cpus import auto_workers, usable_cores
-from .dataloader import DataLoader
+from .dataloader import DataLoader, PixelMode
 from .datasets import IMG_EXTENSIONS, ImageList
 from .transforms import (
     CenterCrop,
@@ -36,7 +37,44 @@ from .transforms import (
 )
 
 WORKLOADS = ("W1", "W2", "W3")
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """A training step that a loader is to feed, as MLPerf Storage emulates it for ResNet-50."""
+
+    name: str
+    batch: int
+    step_s: float
+
+    @property
+    def images_per_s(self) -> float:
+        return self.batch / self.step_s
+
+
+ACCELERATORS = {"h100": Accelerator("h100", batch=400, step_s=0.224)}
+PASSING_UTILISATION = 0.90  # MLPerf Storage's bar for this model
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, R G B
+
+
+@dataclass(frozen=True)
+class Emulation:
+    """A run against emulated accelerators, which take a batch and compute (sleep) for a step.
+
+    Attributes:
+        accelerator, batch: which, and its batch.
+        accelerators: how many take turns.
+        utilisation: share of the time that they computed; the rest they waited for the loader.
+        passes: whether that reaches 0.90.
+        fed: accelerators that the loader's free-running speed keeps busy all the time.
+    """
+
+    accelerator: str
+    batch: int
+    accelerators: int
+    utilisation: float
+    passes: bool
+    fed: float
 
 
 @dataclass(frozen=True)
@@ -52,9 +90,11 @@ class BenchResult:
         first_batch_s: from making the loader to its first batch, in the warm-up epoch.
         peak_memory_mb: the process's largest resident size, torch included.
         torch_memory_mb: resident size before the loader was made.
+        emulation: the run against emulated accelerators, where one was asked for.
     """
 
     workload: str
+    pixels: str
     data: str
     images: int
     epochs: int
@@ -67,6 +107,7 @@ class BenchResult:
     first_batch_s: float
     peak_memory_mb: float
     torch_memory_mb: float
+    emulation: Emulation | None
     environment: dict[str, Any]
 
 
@@ -119,6 +160,8 @@ def run_bench(
     workers: int | None = None,
     batch: int = 64,
     epochs: int = 3,
+    pixels: PixelMode = "fast",
+    emulate: str | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> BenchResult:
     """Iterate over the images below ``data`` and measure.
@@ -129,15 +172,19 @@ def run_bench(
         workers: threads; None: ``num_workers="auto"``.
         batch: images in a batch.
         epochs: timed passes, after one that is not.
+        pixels: the loader's pixel mode.
+        emulate: also run against this accelerator, one of ACCELERATORS, with its own batch size.
         on_batch: called with (images so far, images in all) after each batch.
     """
+    if emulate is not None and emulate not in ACCELERATORS:
+        raise ValueError(f"unknown accelerator {emulate!r}; these are: {', '.join(ACCELERATORS)}")
     transform = workload_transform(workload)
     files = find_images(data)
     workers = auto_workers() if workers is None else workers
     before_mb = _resident_mb()
     began = time.perf_counter()
     dataset = ImageList(files, [0] * len(files), transform)
-    loader = DataLoader(dataset, batch, shuffle=workload != "W2", num_workers=workers)
+    loader = DataLoader(dataset, batch, shuffle=workload != "W2", num_workers=workers, pixels=pixels)
     total, done = len(files) * (epochs + 1), 0
     first_batch_s = 0.0
 
@@ -158,8 +205,13 @@ def run_bench(
     images = len(files) * epochs
     stages = loader.stats().stages
     clock_s = _C.spans_per_sample * _C.measure_span_ns(100_000) * 1e-9
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before a larger batch's run
+    emulation = None
+    if emulate is not None:
+        emulation = emulate_accelerators(ACCELERATORS[emulate], dataset, workers, pixels, images / wall)
     return BenchResult(
         workload=workload,
+        pixels=pixels,
         data=str(data),
         images=images,
         epochs=epochs,
@@ -172,9 +224,84 @@ def run_bench(
         },
         clock_share=clock_s / (cpu / images),
         first_batch_s=first_batch_s,
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_memory_mb=peak_mb,
         torch_memory_mb=before_mb,
+        emulation=emulation,
         environment=environment(),
+    )
+
+
+def emulate_accelerators(
+    accelerator: Accelerator,
+    dataset: ImageList,
+    workers: int,
+    pixels: PixelMode,
+    images_per_s: float,
+    seconds: float = 5.0,
+) -> Emulation:
+    """Feed as many emulated accelerators as the loader's free-running speed suggests, at least one."""
+    fed = images_per_s / accelerator.images_per_s
+    count = max(1, int(fed / PASSING_UTILISATION))
+    step_s = accelerator.step_s / count  # they take turns
+    steps = max(10, round(seconds / step_s))
+    order = RandomSampler(dataset, replacement=True, num_samples=(steps + 2) * accelerator.batch)
+    loader = DataLoader(dataset, accelerator.batch, sampler=order, num_workers=workers, pixels=pixels)
+    batches = iter(loader)
+    next(batches)  # the first batch has nothing computed ahead of it
+    began = time.perf_counter()
+    due = began
+    for _ in range(steps):
+        next(batches)
+        due = max(due, time.perf_counter()) + step_s
+        time.sleep(max(0.0, due - time.perf_counter()))
+    utilisation = steps * step_s / (time.perf_counter() - began)
+    return Emulation(
+        accelerator=accelerator.name,
+        batch=accelerator.batch,
+        accelerators=count,
+        utilisation=min(1.0, utilisation),
+        passes=utilisation >= PASSING_UTILISATION,
+        fed=fed,
+    )
+
+
+def default_sweep() -> list[int]:
+    """Worker counts worth trying here: 1, 2, 4 … up to the usable cores."""
+    cores = usable_cores()
+    counts = [1]
+    while counts[-1] * 2 < cores:
+        counts.append(counts[-1] * 2)
+    return counts if cores == 1 else [*counts, cores]
+
+
+def _title(result: BenchResult) -> str:
+    per_epoch = result.images // result.epochs
+    return f"{result.workload}, {result.pixels} pixels, on {per_epoch:,} images from {result.data}"
+
+
+def render_sweep(results: Sequence[BenchResult]) -> str:
+    """A table of runs that differ in their worker count."""
+    first = results[0]
+    lines = [
+        _title(first),
+        "  workers   images/s   against 1 worker   CPU ms per image",
+    ]
+    base = first.images_per_s / max(1, first.workers)
+    lines += [
+        f"  {r.workers:7d}   {r.images_per_s:8,.0f}   {r.images_per_s / base:13.2f} ×   "
+        f"{r.cpu_s_per_image * 1e3:16.2f}"
+        for r in results
+    ]
+    return "\n".join(lines)
+
+
+def _emulation_line(e: Emulation) -> str:
+    whom = f"one {e.accelerator}" if e.accelerators == 1 else f"{e.accelerators} × {e.accelerator}"
+    bar = f"{PASSING_UTILISATION:.0%}"
+    verdict = f"passes ({bar} wanted)" if e.passes else f"does not pass ({bar} wanted)"
+    return (
+        f"  {whom}, emulated with batches of {e.batch}: {e.utilisation:.0%} busy, {verdict} · "
+        f"feeds {e.fed:.2f} of them"
     )
 
 
@@ -184,12 +311,13 @@ def render_bench(result: BenchResult) -> str:
     stages = " · ".join(f"{name} {s * 1e3:.2f}" for name, s in result.stage_s_per_image.items())
     return "\n".join(
         [
-            f"{result.workload} on {result.images // result.epochs:,} images from {result.data}",
+            _title(result),
             f"  {result.images_per_s:,.0f} images/s with {result.workers} workers, batches of {result.batch}",
             f"  {result.cpu_s_per_image * 1e3:.2f} ms CPU per image   (by stage, ms: {stages})",
             f"  of which {result.clock_share:.3%} for measuring it",
             f"  first batch {result.first_batch_s * 1e3:.0f} ms · peak memory {result.peak_memory_mb:.0f} MB,"
             f" of which {result.torch_memory_mb:.0f} MB before the loader was made",
+            *([_emulation_line(result.emulation)] if result.emulation is not None else []),
             f"  {env['usable_cores']} usable cores, SIMD {env['simd']}, torch {env['torch']},"
             f" load average {env['load_average']}",
         ]

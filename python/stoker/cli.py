@@ -9,12 +9,23 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from . import __version__
-from .bench import WORKLOADS, as_dict, environment, render_bench, run_bench
+from .bench import (
+    ACCELERATORS,
+    WORKLOADS,
+    BenchResult,
+    as_dict,
+    default_sweep,
+    environment,
+    render_bench,
+    render_sweep,
+    run_bench,
+)
+from .dataloader import PixelMode
 from .errors import DataError
 
 app = typer.Typer(
@@ -62,9 +73,17 @@ def bench(
     workers: Annotated[int | None, typer.Option(help="Threads; default: auto.")] = None,
     batch: Annotated[int, typer.Option(help="Images in a batch.")] = 64,
     epochs: Annotated[int, typer.Option(help="Timed passes over the images.")] = 3,
+    pixels: Annotated[str, typer.Option(help="Pixel mode: fast or exact.")] = "fast",
+    emulate: Annotated[
+        str | None,
+        typer.Option(help=f"Feed emulated accelerators too: {', '.join(ACCELERATORS)}."),
+    ] = None,
+    sweep: Annotated[
+        str | None, typer.Option(help="'workers': one run each for 1, 2, 4 … up to all cores.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Measure images/s, CPU time per image, first batch and peak memory."""
+    """Measure images/s, CPU time per image by stage, first batch, memory, accelerators fed."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -72,24 +91,39 @@ def bench(
     try:
         if batch < 1 or epochs < 1 or (workers is not None and workers < 0):
             raise ValueError("batch and epochs must be at least 1, and workers not negative")
+        if sweep not in (None, "workers"):
+            raise ValueError(f"--sweep takes 'workers', not {sweep!r}")
+        if pixels not in ("fast", "exact"):
+            raise ValueError(f"--pixels takes 'fast' or 'exact', not {pixels!r}")
         if data is None:
             from .demo.photos import demo_photos_with_progress
 
             data = demo_photos_with_progress(console)
+        folder, mode = data, cast(PixelMode, pixels)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("images", total=None)
-            result = run_bench(
-                data,
-                workload,
-                workers,
-                batch,
-                epochs,
-                lambda done, total: progress.update(task, completed=done, total=total),
-            )
+
+            def run(count: int | None) -> BenchResult:
+                return run_bench(
+                    folder,
+                    workload,
+                    count,
+                    batch,
+                    epochs,
+                    mode,
+                    emulate,
+                    lambda done, total: progress.update(task, completed=done, total=total),
+                )
+
+            results = [run(count) for count in (default_sweep() if sweep else [workers])]
     except (OSError, ValueError, RuntimeError, DataError) as error:
         print(f"stoker bench: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
-    print(json.dumps(as_dict(result), indent=2) if as_json else render_bench(result))
+    if as_json:
+        dicts = [as_dict(result) for result in results]
+        print(json.dumps({"sweep": dicts} if sweep else dicts[0], indent=2))
+    else:
+        print(render_sweep(results) if sweep else render_bench(results[0]))
 
 
 @app.command()

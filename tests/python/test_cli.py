@@ -12,7 +12,16 @@ import pytest
 from PIL import Image
 
 import stoker
-from stoker.bench import WORKLOADS, find_images, run_bench, workload_transform
+from stoker.bench import (
+    WORKLOADS,
+    Accelerator,
+    Emulation,
+    default_sweep,
+    emulate_accelerators,
+    find_images,
+    run_bench,
+    workload_transform,
+)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -66,7 +75,13 @@ def test_bench_as_json(images: Path) -> None:
 def test_bench_in_words(images: Path) -> None:
     done = run("bench", "--data", str(images), "--workload", "W3", "--epochs", "1")
     assert done.returncode == 0, done.stderr
-    for piece in ("W3 on 12 images", "images/s", "ms CPU per image", "first batch", "peak memory"):
+    for piece in (
+        "W3, fast pixels, on 12 images",
+        "images/s",
+        "ms CPU per image",
+        "first batch",
+        "peak memory",
+    ):
         assert piece in done.stdout
 
 
@@ -76,6 +91,9 @@ def test_bench_in_words(images: Path) -> None:
         (["bench", "--data", "/nowhere"], "no images below /nowhere"),
         (["bench", "--data", "DIR", "--workload", "W9"], "unknown workload 'W9'"),
         (["bench", "--data", "DIR", "--batch", "0"], "batch and epochs must be at least 1"),
+        (["bench", "--data", "DIR", "--pixels", "sharp"], "--pixels takes 'fast' or 'exact'"),
+        (["bench", "--data", "DIR", "--sweep", "batch"], "--sweep takes 'workers'"),
+        (["bench", "--data", "DIR", "--emulate", "abacus"], "unknown accelerator 'abacus'"),
         (["demo", "--data", "/nowhere"], "/nowhere"),
     ],
 )
@@ -85,6 +103,53 @@ def test_failures_say_why_in_one_line(images: Path, arguments: list[str], reason
     assert done.stdout == ""
     assert reason in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_bench_sweeps_workers(images: Path) -> None:
+    done = run(
+        "bench", "--data", str(images), "--epochs", "1", "--sweep", "workers", "--pixels", "exact", "--json"
+    )
+    results = json.loads(done.stdout)["sweep"]
+    assert [r["workers"] for r in results] == default_sweep()
+    assert {r["pixels"] for r in results} == {"exact"}
+
+
+@pytest.mark.parametrize(
+    ("cores", "counts"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8]), (9, [1, 2, 4, 8, 9])]
+)
+def test_a_sweep_doubles_up_to_all_cores(
+    cores: int, counts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stoker.bench.usable_cores", lambda: cores)
+    assert default_sweep() == counts
+
+
+def emulate(images: Path, step_s: float) -> Emulation:
+    files = find_images(images)
+    dataset = stoker.ImageList(files, [0] * len(files), workload_transform("W3"))
+    accelerator = Accelerator("test", batch=4, step_s=step_s)
+    return emulate_accelerators(accelerator, dataset, 1, "fast", images_per_s=40.0, seconds=0.5)
+
+
+def test_a_slow_accelerator_is_kept_busy(images: Path) -> None:
+    result = emulate(images, step_s=0.1)  # 40 images/s
+    assert result.fed == pytest.approx(1.0)
+    assert result.accelerators == 1
+    assert 0.5 < result.utilisation <= 1.0  # close to 1 where nothing else runs
+    assert result.passes == (result.utilisation >= 0.9)
+
+
+def test_an_accelerator_faster_than_the_loader_waits(images: Path) -> None:
+    result = emulate(images, step_s=1e-6)
+    assert result.fed == pytest.approx(1e-5)
+    assert result.utilisation < 0.5
+    assert not result.passes
+
+
+def test_several_accelerators_take_turns(images: Path) -> None:
+    result = emulate(images, step_s=0.4)  # 10 images/s each: four are fed
+    assert result.accelerators == 4
+    assert result.utilisation > 0.5
 
 
 def test_a_damaged_image_is_named(images: Path, tmp_path: Path) -> None:
