@@ -121,7 +121,7 @@ bench: build
 # ---- layout and lint -----------------------------------------------------------------------------
 
 CXX_FILES := $(shell find csrc torchext tests -name '*.cc' -o -name '*.h')
-PY_FILES  := python tests examples setup.py torchext
+PY_FILES  := python tests examples docs setup.py torchext
 
 lint: build $(STAMPS)/tidy
 	@$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)

@@ -108,12 +108,19 @@ void PlaneWeights::ComputeRuns() {
       add(near, blend ? 0.75 * weight : weight);
       if (blend) add(j % 2 == 0 ? near - 1 : near + 1, 0.25 * weight);
     }
-    runs[i] = {first, last - first + 1};
-    Quantise(plane_, static_cast<size_t>(runs[i].taps), total,
-             weights.data() + i * static_cast<size_t>(taps));
+    int16_t* const row = weights.data() + i * static_cast<size_t>(taps);
+    int count = last - first + 1;
+    Quantise(plane_, static_cast<size_t>(count), total, row);
+    // Weights that round to nothing go: their samples may not be there.
+    while (row[count - 1] == 0) --count;
+    const int zeros =
+        static_cast<int>(std::find_if(row, row + count, [](int w) { return w != 0; }) - row);
+    std::copy(row + zeros, row + count, row);
+    std::fill(row + count - zeros, row + count, int16_t{0});
+    runs[i] = {first + zeros, count - zeros};
     longest = std::max(longest, runs[i].taps);
-    begin = std::min(begin, first);
-    end = std::max(end, last + 1);
+    begin = std::min(begin, runs[i].begin);
+    end = std::max(end, runs[i].begin + runs[i].taps);
   }
   // Closer together, now that the longest run is known.
   for (size_t i = 1; i < outputs && longest < taps; ++i) {

@@ -1,6 +1,7 @@
 #include "image/resize_planes.h"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace stoker {
 namespace {
@@ -44,6 +45,10 @@ std::optional<PlaneResize> AsPlaneResize(const Geometry& geometry) {
   if (resize == nullptr) return std::nullopt;
   crop.width = resize->in.width;
   crop.height = resize->in.height;
+  if (crop.width > int64_t{kMaxPlaneReduction} * resize->out.width ||
+      crop.height > int64_t{kMaxPlaneReduction} * resize->out.height) {
+    return std::nullopt;
+  }
   return PlaneResize{crop, resize->out, resize->out_window, resize->interpolation};
 }
 

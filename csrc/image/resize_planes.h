@@ -15,6 +15,9 @@
 
 namespace stoker {
 
+// Beyond this, each of so many weights is so small that rounding them shows.
+inline constexpr int kMaxPlaneReduction = 64;
+
 // What a geometry amounts to where the fast way can take it: one crop, one resize, and the window
 // of its result that is wanted.
 struct PlaneResize {
@@ -28,8 +31,8 @@ struct PlaneResize {
   int DctScale() const;
 };
 
-// None where the geometry has no resize, or has steps that go on pixels only (padding, flips before
-// the resize, nearest neighbour).
+// None where the geometry has no resize, one by more than kMaxPlaneReduction, or steps that go on
+// pixels only (padding, flips before the resize, nearest neighbour).
 std::optional<PlaneResize> AsPlaneResize(const Geometry& geometry);
 
 // Scratch memory and the way through the planes; one per worker, reused. Threads: one at a time;

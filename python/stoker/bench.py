@@ -243,18 +243,19 @@ def emulate_accelerators(
     fed = images_per_s / accelerator.images_per_s
     count = max(1, int(fed / PASSING_UTILISATION))
     step_s = accelerator.step_s / count  # they take turns
-    steps = max(10, round(seconds / step_s))
-    order = RandomSampler(dataset, replacement=True, num_samples=(steps + 2) * accelerator.batch)
-    loader = DataLoader(dataset, accelerator.batch, sampler=order, num_workers=workers, pixels=pixels)
+    endless = RandomSampler(dataset, replacement=True, num_samples=2**40)
+    loader = DataLoader(dataset, accelerator.batch, sampler=endless, num_workers=workers, pixels=pixels)
     batches = iter(loader)
     next(batches)  # the first batch has nothing computed ahead of it
-    began = time.perf_counter()
-    due = began
-    for _ in range(steps):
+    began = due = now = time.perf_counter()
+    steps = 0
+    while steps < 10 or now < began + seconds:
         next(batches)
         due = max(due, time.perf_counter()) + step_s
         time.sleep(max(0.0, due - time.perf_counter()))
-    utilisation = steps * step_s / (time.perf_counter() - began)
+        now = time.perf_counter()
+        steps += 1
+    utilisation = steps * step_s / (now - began)
     return Emulation(
         accelerator=accelerator.name,
         batch=accelerator.batch,

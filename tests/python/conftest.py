@@ -171,7 +171,7 @@ def photos() -> Path:
 
 
 @pytest.fixture
-def simd_target() -> Iterator[Callable[[str], None]]:
+def simd_target() -> Iterator[Callable[[str], object]]:
     """Forces a SIMD target; the one before comes back at the end."""
     before = stoker._C.simd_target()
     yield stoker._C.set_simd_target

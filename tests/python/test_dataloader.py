@@ -103,7 +103,7 @@ def test_batches_are_those_of_torchs_iteration(
     fixed: ImageFolder, arguments: dict[str, Any], workers: Any
 ) -> None:
     expected = list(torch_data.DataLoader(fixed, **arguments))
-    loader = DataLoader(fixed, num_workers=workers, **arguments)
+    loader = DataLoader(fixed, num_workers=workers, pixels="exact", **arguments)
     assert loader.native
     for _ in range(2):
         assert same(list(loader), expected)
@@ -124,7 +124,7 @@ def test_batches_are_those_of_torchs_iteration(
 )
 def test_options_that_need_workers(fixed: ImageFolder, options: dict[str, Any]) -> None:
     expected = list(torch_data.DataLoader(fixed, 4))
-    loader = DataLoader(fixed, 4, num_workers=2, **options)
+    loader = DataLoader(fixed, 4, num_workers=2, pixels="exact", **options)
     for _ in range(2):
         assert same(list(loader), expected)
 
@@ -137,7 +137,7 @@ def test_options_that_need_workers(fixed: ImageFolder, options: dict[str, Any]) 
 def test_target_transform(folder: Path, target_transform: Callable[[int], Any], size: int | None) -> None:
     dataset = ImageFolder(folder, FIXED, target_transform)
     expected = list(torch_data.DataLoader(dataset, size))
-    got = list(DataLoader(dataset, size, num_workers=2))
+    got = list(DataLoader(dataset, size, num_workers=2, pixels="exact"))
     assert len(got) == len(expected)
     for a, b in zip(got, expected):
         assert torch.equal(a[0], b[0])

@@ -94,7 +94,7 @@ def epochs(dataset: ImageList, seed: int, count: int = 1, **options: Any) -> lis
 
 
 def test_one_seed_gives_one_result_for_any_workers_and_targets(
-    numbered: list[Path], simd_target: Callable[[str], None]
+    numbered: list[Path], simd_target: Callable[[str], object]
 ) -> None:
     dataset = ImageList(numbered, range(40), RANDOM)
     expected = epochs(dataset, 1, 2, num_workers=0)

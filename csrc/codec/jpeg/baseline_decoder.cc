@@ -17,6 +17,12 @@ bool BaselineDecoder::Open(ByteSpan jpeg) {
   return ParseJpegHeader(jpeg, &header_);
 }
 
+// By how much a component's plane is reduced.
+int BaselineDecoder::PlaneScale(int c, int dct_scale) const {
+  return c > 0 && dct_scale > 1 && header_.max_h == 2 && header_.max_v == 2 ? dct_scale / 2
+                                                                            : dct_scale;
+}
+
 BaselineDecoder::McuRect BaselineDecoder::McusUnder(const Rect& region, int dct_scale) const {
   // The triangle filter looks one chroma sample beyond the region: the one under the next pixel.
   // Samples of reduced planes straddle the region's edge.
@@ -86,17 +92,17 @@ bool BaselineDecoder::Run(int mcu, int count, EntropyLane* lane, const McuLayout
 
 // The coefficients of one MCU row, `mcu_row` rows below the first decoded one, to samples.
 void BaselineDecoder::Transform(int mcu_row, int mcus, int dct_scale) {
-  const int side = kBlockSize / dct_scale;
   const auto* blocks = reinterpret_cast<const int16_t*>(coefficients_.data());
   for (int c = 0; c < header_.components; ++c) {
     const JpegComponent& k = header_.component[static_cast<size_t>(c)];
     Plane& plane = planes_[static_cast<size_t>(c)];
     const int count = mcus * k.h;
+    const int side = kBlockSize / PlaneScale(c, dct_scale);
     for (int y = 0; y < k.v; ++y, blocks += ptrdiff_t{count} * kBlockCoefficients) {
       const ptrdiff_t row = (ptrdiff_t{mcu_row} * k.v + y) * side;
       const uint16_t* const quant = header_.quant[static_cast<size_t>(k.quant_table)].data();
       uint8_t* const samples = plane.samples.data() + row * plane.row_bytes;
-      if (dct_scale == 1) {
+      if (side == kBlockSize) {
         InverseDctRow(blocks, count, quant, samples, plane.row_bytes);
       } else {
         ReducedInverseDctRow(blocks, count, quant, side, samples, plane.row_bytes);
@@ -158,22 +164,22 @@ bool BaselineDecoder::Decode(const Rect& region, int dct_scale, YccPlanes* plane
 void BaselineDecoder::SetViews(const McuRect& mcus, int dct_scale, YccPlanes* planes) const {
   planes->count = header_.components;
   planes->scale = dct_scale;
-  const int side = kBlockSize / dct_scale;
   for (int c = 0; c < header_.components; ++c) {
     const JpegComponent& k = header_.component[static_cast<size_t>(c)];
     const Plane& plane = planes_[static_cast<size_t>(c)];
     PlaneView& view = planes->plane[static_cast<size_t>(c)];
     view.samples = plane.samples.data();
     view.row_bytes = plane.row_bytes;
+    const int scale = PlaneScale(c, dct_scale);
+    const int side = kBlockSize / scale;
     const Size whole = header_.PlaneSize(c);
-    view.size = {(whole.width + dct_scale - 1) / dct_scale,
-                 (whole.height + dct_scale - 1) / dct_scale};
+    view.size = {(whole.width + scale - 1) / scale, (whole.height + scale - 1) / scale};
     const int left = mcus.left * k.h * side;
     const int top = mcus.top * k.v * side;
     view.rect = {left, top, std::min(view.size.width, mcus.right * k.h * side) - left,
                  std::min(view.size.height, mcus.bottom * k.v * side) - top};
-    view.h_factor = header_.max_h / k.h;
-    view.v_factor = header_.max_v / k.v;
+    view.h_factor = header_.max_h * scale / (k.h * dct_scale);
+    view.v_factor = header_.max_v * scale / (k.v * dct_scale);
     // libjpeg's jdsample.c: too narrow a plane is repeated, unless only its rows are doubled.
     const bool doubled = view.h_factor == 2 || view.v_factor == 2;
     view.triangle = doubled && (view.h_factor == 1 || whole.width > 2);

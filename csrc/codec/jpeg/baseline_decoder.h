@@ -28,7 +28,8 @@ class BaselineDecoder {
 
   // The planes under `region` (in pixels of the image), with the samples beside it that bringing
   // chroma to luma's resolution looks at. `dct_scale`: 1, or 2, 4 or 8 for planes that are smaller
-  // by as much, made of each block's low frequencies alone (then with a sample more on every side).
+  // by as much, made of each block's low frequencies alone. 4:2:0's chroma is
+  // reduced half as much: it has luma's resolution then, and no factor.
   // False: declined. The planes live until the next Decode.
   // REQUIRES: Open succeeded; `region` is a non-empty part of the image.
   bool Decode(const Rect& region, int dct_scale, YccPlanes* planes);
@@ -46,6 +47,7 @@ class BaselineDecoder {
     ptrdiff_t row_bytes = 0;
   };
 
+  int PlaneScale(int c, int dct_scale) const;
   McuRect McusUnder(const Rect& region, int dct_scale) const;
   McuLayout Layout(int mcus) const;
   bool Start(int mcu, EntropyLane* lane) const;

@@ -179,8 +179,9 @@ const uint8_t* UpsampledRow(const ChromaRow& chroma, int left, int width,
       hn::StoreU(hn::PromoteTo(d16, hn::LoadU(d8, near + begin + i)), d16, sums + i);
     }
   }
-  sums[-1] = sum(begin - 1);
-  sums[count] = sum(end);
+  // A neighbour that no pixel looks at may not be there.
+  sums[-1] = left % 2 == 0 ? sum(begin - 1) : int16_t{0};
+  sums[count] = (left + width) % 2 == 0 ? sum(end) : int16_t{0};
   if (rows) {
     DoubleColumns<4>(sums, count, scratch.row);
   } else {

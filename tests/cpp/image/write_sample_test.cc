@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/ycc_color.h"
 #include "image/simd.h"
 #include "support/pixels.h"
 
@@ -115,6 +116,68 @@ TEST_P(WriteSampleTest, FloatsAreOneMultiplicationAndOneAddition) {
     }
     EXPECT_EQ(Written(&WriteSample, in.view(), false, false, format),
               Expected(in.view(), false, false, format));
+  }
+}
+
+// Planes of noise, each with rows of its own length, and the pixels that they stand for.
+struct Planes {
+  std::vector<Pixels> memory;  // a plane uses the bytes of an image a third as wide
+  YccPlanes planes;
+  Pixels rgb;
+
+  Planes(Size size, int count) : rgb(size) {
+    planes.count = count;
+    for (int c = 0; c < count; ++c) {
+      const Size third{(size.width + 2) / 3, size.height};
+      memory.push_back(
+          Pixels::Random(third, static_cast<uint32_t>(size.width * 3 + c), /*gap=*/5 + c));
+    }
+    for (size_t c = 0; c < memory.size(); ++c) {
+      const ImageView bytes = memory[c].view();
+      PlaneView& p = planes.plane[c];
+      p.samples = bytes.pixels_hwc;
+      p.row_bytes = bytes.row_bytes;
+      p.size = size;
+      p.rect = Whole(size);
+    }
+    for (int y = 0; y < size.height; ++y) {
+      for (int x = 0; x < size.width; ++x) {
+        const uint8_t luma = planes.plane[0].row(y)[x];
+        const Rgb pixel =
+            count == 1 ? Rgb{luma, luma, luma}
+                       : YccToRgb(luma, planes.plane[1].row(y)[x], planes.plane[2].row(y)[x]);
+        uint8_t* to = rgb.mutable_view().row(y) + x * kChannels;
+        to[0] = pixel.r;
+        to[1] = pixel.g;
+        to[2] = pixel.b;
+      }
+    }
+  }
+};
+
+TEST_P(WriteSampleTest, PlanesAreWrittenLikeTheirPixels) {
+  using PlanesWriter = void (*)(const YccPlanes&, bool, bool, const SampleFormat&, void*);
+  const PlanesWriter writers[] = {&WriteSample, &WriteSampleScalar};
+  for (const int count : {1, 3}) {
+    for (int width = 1; width <= 70; ++width) {
+      for (int height = 1; height <= 3; ++height) {
+        const Planes in({width, height}, count);
+        for (int bits = 0; bits < 16; ++bits) {
+          const bool flip_horizontal = (bits & 1) != 0;
+          const bool flip_vertical = (bits & 2) != 0;
+          const SampleFormat format = Format(
+              (bits & 4) != 0 ? ElementType::kFloat32 : ElementType::kUint8, (bits & 8) != 0);
+          const auto expected = Expected(in.rgb.view(), flip_horizontal, flip_vertical, format);
+          for (const PlanesWriter writer : writers) {
+            std::vector<uint8_t> slot(expected.size(), kGuard);
+            writer(in.planes, flip_horizontal, flip_vertical, format, slot.data());
+            ASSERT_EQ(slot, expected)
+                << count << " planes, " << width << " x " << height << ", variant " << bits
+                << (writer == writers[1] ? ", scalar" : "");
+          }
+        }
+      }
+    }
   }
 }
 

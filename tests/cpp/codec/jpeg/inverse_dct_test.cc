@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <random>
@@ -176,6 +177,70 @@ TEST(InverseDctOracleTest, IsLibjpegsOnAnyCoefficients) {
     }
     const Bytes jpeg = file.Make();
     ASSERT_EQ(OraclePlane(jpeg), LibjpegPlane(jpeg)) << round;
+  }
+}
+
+// The low frequencies of an 8 × 8 block through the inverse DCT of `side` × `side`, in doubles, and
+// scaled so that a constant block stays what it is.
+double ReducedSample(const int16_t* block, const Quant& quant, int side, int x, int y) {
+  double sum = 0;
+  for (int v = 0; v < side; ++v) {
+    for (int u = 0; u < side; ++u) {
+      const auto at = static_cast<size_t>(v * 8 + u);
+      const double basis = std::cos((2 * x + 1) * u * M_PI / (2 * side)) *
+                           std::cos((2 * y + 1) * v * M_PI / (2 * side)) *
+                           (u > 0 ? std::sqrt(2.0) : 1.0) * (v > 0 ? std::sqrt(2.0) : 1.0);
+      sum += basis * block[at] * quant[at] / 8;
+    }
+  }
+  return std::clamp(sum + 128, 0.0, 255.0);
+}
+
+TEST(ReducedInverseDctTest, IsTheInverseDctOfTheLowFrequencies) {
+  constexpr size_t kGap = 5;
+  std::mt19937 random(4);
+  for (const int side : {1, 2, 4}) {
+    for (int count = 1; count <= kMaxBlocks; ++count) {
+      for (uint32_t round = 0; round < 10; ++round) {
+        Blocks blocks;
+        Quant quant;
+        for (uint16_t& factor : quant) factor = static_cast<uint16_t>(1 + random() % 60);
+        for (int16_t& value : blocks.values) {
+          value = static_cast<int16_t>(static_cast<int>(random() % 41) - 20);
+        }
+        const size_t row_bytes = static_cast<size_t>(count * side) + kGap;
+        Bytes result(row_bytes * static_cast<size_t>(side), 0xA5);
+        ReducedInverseDctRow(blocks.values.data(), count, quant.data(), side, result.data(),
+                             static_cast<ptrdiff_t>(row_bytes));
+        for (size_t y = 0; y < static_cast<size_t>(side); ++y) {
+          const uint8_t* row = &result[y * row_bytes];
+          for (int x = 0; x < count * side; ++x) {
+            const double expected = ReducedSample(&blocks.values[size_t(x / side) * 64], quant,
+                                                  side, x % side, static_cast<int>(y));
+            ASSERT_NEAR(row[x], expected, 0.55) << "side " << side << " at " << x << ", " << y;
+          }
+          for (size_t i = 0; i < kGap; ++i) ASSERT_EQ(row[row_bytes - kGap + i], 0xA5);
+        }
+      }
+    }
+  }
+}
+
+TEST(ReducedInverseDctTest, TheLargestCoefficientsAreLimitedToBlackAndWhite) {
+  for (const int side : {1, 2, 4}) {
+    for (const int16_t value : {int16_t{32767}, int16_t{-32768}}) {
+      Blocks blocks;
+      for (size_t v = 0; v < 4; ++v) {
+        for (size_t u = 0; u < 4; ++u) blocks.values[v * 8 + u] = u + v == 0 ? value : int16_t{0};
+      }
+      Quant quant;
+      quant.fill(65535);
+      Bytes result(16);
+      ReducedInverseDctRow(blocks.values.data(), 1, quant.data(), side, result.data(), side);
+      for (int i = 0; i < side * side; ++i) {
+        ASSERT_EQ(result[static_cast<size_t>(i)], value > 0 ? 255 : 0);
+      }
+    }
   }
 }
 

@@ -1,0 +1,75 @@
+"""The README says what the committed figures say."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def draw() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("draw", ROOT / "docs" / "figures" / "draw.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def row(key: str, round_: int, cpu_ms: float, **more: Any) -> str:
+    return json.dumps(
+        {
+            "key": key,
+            "version": f"{key} 1",
+            "workload": "W1",
+            "round": round_,
+            "workers": 2,
+            "batch": 64,
+            "images_per_s": 1000 / cpu_ms,
+            "cpu_s_per_image": cpu_ms * 1e-3,
+            "first_batch_s": 0.1,
+            "peak_rss_mb": 100,
+            "other_cpus": 0.01,
+            **more,
+        }
+    )
+
+
+def test_the_readme_has_the_table_of_the_committed_figures(draw: ModuleType) -> None:
+    readme = (ROOT / "README.md").read_text()
+    table = draw.table(json.loads(draw.PEERS.read_text()))
+    assert table in readme
+    assert draw.readme_with(table, readme) == readme
+    assert "docs/peers.svg" in readme
+
+
+def test_the_growth_page_has_the_table_of_the_committed_figures(draw: ModuleType) -> None:
+    loaders = json.loads(draw.GROWTH.read_text())
+    assert draw.growth_table(loaders) in draw.GROWTH_PAGE.read_text()
+    assert {x["loader"] for x in loaders} == {"stoker", "dali", "torch"}
+
+
+def test_figures_are_medians_of_quiet_runs(draw: ModuleType, tmp_path: Path) -> None:
+    rows = [row("dali", r, ms) for r, ms in enumerate((3.0, 1.0, 2.0))]
+    rows += [row("stoker", 0, 0.5), row("stoker", 1, 9.0, other_cpus=0.5), '{"key": "broken", "error": "x"}']
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(rows))
+    figures = draw.take([file])
+    own, dali = figures["workloads"]["W1"]
+    assert (own["loader"], own["rounds"], own["cpu_ms_per_image"]) == ("stoker", 1, 0.5)
+    assert (dali["cpu_ms_per_image"], dali["cpu_ms_per_image_min"]) == (2.0, 1.0)
+    assert figures["left_out"] == 2
+    assert "| DALI, CPU operators | 2.00 | 4.00 × |" in draw.table(figures)
+
+
+def test_the_chart_names_every_loader(draw: ModuleType, tmp_path: Path) -> None:
+    figures = json.loads(draw.PEERS.read_text())
+    draw.chart(figures, tmp_path / "chart.svg")
+    assert (tmp_path / "chart.svg").read_bytes()[:5] == b"<?xml"
