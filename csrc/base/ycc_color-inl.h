@@ -63,7 +63,8 @@ struct YccToRgbVector {
     auto rest = hn::Zero(d32);
     const auto sum = hn::ReorderWidenMulAccumulate(
         d32, cb_cr, hn::BitCast(d16, hn::Set(du32, kPair)), hn::Zero(d32), rest);
-    return hn::ShiftRight<16>(hn::Add(hn::RearrangeToOddPlusEven(sum, rest), hn::Set(d32, 1 << 15)));
+    return hn::ShiftRight<16>(
+        hn::Add(hn::RearrangeToOddPlusEven(sum, rest), hn::Set(d32, 1 << 15)));
   }
 };
 

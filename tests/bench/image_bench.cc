@@ -6,7 +6,10 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/planes.h"
 #include "image/apply_geometry.h"
+#include "image/plane_kernels.h"
+#include "image/plane_weights.h"
 #include "image/resize_kernels.h"
 #include "image/simd.h"
 #include "image/write_sample.h"
@@ -69,6 +72,62 @@ void BM_ResizeWeights(benchmark::State& state) {
   for (auto _ : state) weights.Compute(300, 224, 0, 224, Interpolation::kBilinear);
 }
 BENCHMARK(BM_ResizeWeights);
+
+// One plane, as many samples as a channel of the above.
+void BM_ResizePlane(benchmark::State& state) {
+  if (!UseTarget(state)) return;
+  const bool rows = state.range(1) != 0;
+  const int in_size = rows ? kIn.width : kIn.height;
+  PlaneAxis axis = PlaneAxis::Make(10, in_size, 1, 1, false, in_size + 20);
+  axis.out_size = axis.out_end = 224;
+  PlaneWeights weights;
+  weights.Compute(axis);
+  const Image in({(320 + 2) / 3, 320});
+  const Image out({320 / 3, 320});
+  constexpr ptrdiff_t kRowBytes = 320;
+  for (auto _ : state) {
+    if (rows) {
+      ResizePlaneRows({in.view.pixels_hwc, kRowBytes, 0, 0}, weights,
+                      {out.view.pixels_hwc, kRowBytes, 224, 224});
+    } else {
+      ResizePlaneColumns({in.view.pixels_hwc, kRowBytes, 0, 0}, weights,
+                         {out.view.pixels_hwc, kRowBytes, 300, 224});
+    }
+    benchmark::ClobberMemory();
+  }
+  SetSimdTarget("");
+}
+BENCHMARK(BM_ResizePlane)->ArgNames({"target", "rows"})->ArgsProduct({{0, 1, 2, 3}, {0, 1}});
+
+void BM_PlaneWeights(benchmark::State& state) {
+  PlaneAxis axis = PlaneAxis::Make(10, 300, 1, 1, false, 400);
+  axis.out_size = axis.out_end = 224;
+  PlaneWeights weights;
+  for (auto _ : state) weights.Compute(axis);
+}
+BENCHMARK(BM_PlaneWeights);
+
+void BM_WriteYcc(benchmark::State& state) {
+  if (!UseTarget(state)) return;
+  const Image in({kOut.width, 3 * kOut.height});
+  YccPlanes planes;
+  planes.count = 3;
+  for (size_t c = 0; c < 3; ++c) {
+    planes.plane[c].samples = in.view.pixels_hwc + c * 224 * 256;
+    planes.plane[c].row_bytes = 256;
+    planes.plane[c].size = kOut;
+    planes.plane[c].rect = Whole(kOut);
+  }
+  SampleFormat format;
+  format.type = ElementType::kFloat32;
+  std::vector<uint8_t> slot(format.SampleBytes(kOut) + 64);
+  for (auto _ : state) {
+    WriteSample(planes, false, false, format, slot.data());
+    benchmark::ClobberMemory();
+  }
+  SetSimdTarget("");
+}
+BENCHMARK(BM_WriteYcc)->DenseRange(0, 3);
 
 void BM_WriteSample(benchmark::State& state) {
   if (!UseTarget(state)) return;
