@@ -205,7 +205,8 @@ def run_bench(
     images = len(files) * epochs
     stages = loader.stats().stages
     clock_s = _C.spans_per_sample * _C.measure_span_ns(100_000) * 1e-9
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before a larger batch's run
+    # Before a larger batch's run. The kernel's record of the peak lags a little behind the present size.
+    peak_mb = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, _resident_mb(), before_mb)
     emulation = None
     if emulate is not None:
         emulation = emulate_accelerators(ACCELERATORS[emulate], dataset, workers, pixels, images / wall)
