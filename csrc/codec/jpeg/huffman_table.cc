@@ -87,7 +87,7 @@ bool AcTable::Build(const HuffmanSpec& spec) {
     } else {
       entry = Pack(length + size, run + 1) | PackFirst(run, length, size);
     }
-    std::fill(&single[begin], &single[0] + end, entry);
+    std::fill(single.data() + begin, single.data() + end, entry);
   });
   // Then a second one behind it, where both fit.
   for (uint32_t i = 0; i < kEntries; ++i) {
@@ -115,7 +115,7 @@ bool DcTable::Build(const HuffmanSpec& spec) {
     if (size > 15) valid = false;
     if (length + size > kLookupBits) return;
     ForEachValue(length, size, begin, [&](int value, uint32_t from, uint32_t to) {
-      std::fill(&entries_[from], &entries_[0] + to, value * 256 + length + size);
+      std::fill(entries_.data() + from, entries_.data() + to, value * 256 + length + size);
     });
   });
   for (const uint8_t size : spec.symbols) valid = valid && size <= 15;

@@ -115,7 +115,7 @@ void WriteRgb(const uint8_t* y, const uint8_t* cb, const uint8_t* cr, int width,
     alignas(64) uint8_t tail[kLanes * kChannels];
     const YccToRgbVector<D16> p(hn::LoadU(d8, y + x), hn::LoadU(d8, cb + x), hn::LoadU(d8, cr + x));
     hn::StoreInterleaved3(p.r, p.g, p.b, d8, tail);
-    std::memcpy(rgb + x * kChannels, tail, static_cast<size_t>((width - x) * kChannels));
+    std::memcpy(rgb + x * kChannels, tail, static_cast<size_t>(width - x) * kChannels);
   }
 }
 
@@ -138,12 +138,12 @@ struct ChromaScratch {
   uint8_t* row;
 
   static size_t Bytes(int width) {
-    const auto w = static_cast<size_t>(width + 2 * kMargin);
+    const auto w = static_cast<size_t>(width) + 2 * kMargin;
     return w * sizeof(int16_t) + 2 * w;
   }
   ChromaScratch(uint8_t* memory, int width)
       : sums(reinterpret_cast<int16_t*>(memory) + kMargin),
-        row(memory + static_cast<size_t>(width + 2 * kMargin) * sizeof(int16_t)) {}
+        row(memory + (static_cast<size_t>(width) + 2 * kMargin) * sizeof(int16_t)) {}
 };
 
 // The chroma samples of the pixels [left, left + width) of an image row.
