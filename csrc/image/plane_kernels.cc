@@ -157,7 +157,7 @@ uint8_t WeightedSum(const uint8_t* from, ptrdiff_t step, const int16_t* weights,
   for (int k = 0; k < taps; ++k) {
     sum += ((from[k * step] - 128) * 256 * weights[k] + (1 << 14)) >> 15;
   }
-  const int rounded = (std::min(sum + (1 << 6), int{INT16_MAX}) >> 7) + 128;
+  const int rounded = (std::min(sum + (1 << 6), INT16_MAX) >> 7) + 128;
   return static_cast<uint8_t>(std::min(255, std::max(0, rounded)));
 }
 
