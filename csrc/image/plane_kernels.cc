@@ -11,6 +11,8 @@
 
 #include <hwy/highway.h>
 
+#include "base/load_blocks-inl.h"
+
 // Note [Sixteen bits are enough]
 // A sample less 128, in the upper byte of a 16-bit word, is (p − 128) · 2^8. The rounding
 // fixed-point multiplication (a · b + 2^14) >> 15 by a weight of 14 bits makes (p − 128) · w · 2^7
@@ -45,19 +47,6 @@ HWY_INLINE hn::Vec<D16> Rounded(D16 d16, hn::Vec<D16> sums) {
   return hn::Add(rounded, hn::Set(d16, 128));
 }
 
-// One 16-byte window from each of as many rows as the vector has 16-byte parts.
-template <class D>
-HWY_INLINE hn::Vec<D> LoadWindows(D d, const uint8_t* from, [[maybe_unused]] ptrdiff_t row_bytes) {
-  if constexpr (hn::MaxLanes(D()) <= 16) {
-    return hn::LoadU(d, from);
-  } else {
-    const hn::Half<D> half;
-    constexpr auto kRows = static_cast<ptrdiff_t>(hn::MaxLanes(hn::Half<D>()) / 16);
-    return hn::Combine(d, LoadWindows(half, from + kRows * row_bytes, row_bytes),
-                       LoadWindows(half, from, row_bytes));
-  }
-}
-
 // As many rows at once as the vector has 16-byte parts: all need the same weights.
 template <class D8>
 HWY_INLINE void RowsAtOnce(D8 d8, const PlaneRows& in, int y, const PlaneWeights& weights,
@@ -75,7 +64,7 @@ HWY_INLINE void RowsAtOnce(D8 d8, const PlaneRows& in, int y, const PlaneWeights
     for (int s = 0; s < group.count; ++s, ++step, ++offset) {
       if (*offset != loaded) {
         loaded = *offset;
-        windows = hn::Xor(LoadWindows(d8, in.at(loaded, in.top + y), in.row_bytes), middle);
+        windows = hn::Xor(LoadBlocks(d8, in.at(loaded, in.top + y), in.row_bytes), middle);
       }
       const auto picked = hn::TableLookupBytesOr0(windows, hn::LoadDup128(d8, step->pick.data()));
       sums = hn::Add(sums, hn::MulFixedPoint15(hn::BitCast(d16, picked),

@@ -11,6 +11,8 @@
 
 #include <hwy/highway.h>
 
+#include "base/load_blocks-inl.h"
+
 // Note [Sixteen-bit products]
 // A weight has up to 24 bits and a pixel 8, but the fast multiply-and-add takes 16-bit factors. So
 // Σ w·p = (Σ high·p << kLowBits) + Σ low·p with w = (high << kLowBits) + low: two 16-bit
@@ -60,19 +62,6 @@ struct Sums {
     return hn::ShiftRight<kWeightBits>(hn::ShiftLeft<kLowBits>(high) + low + half);
   }
 };
-
-// One 16-byte block from each of as many rows as the vector has blocks, row_bytes apart.
-template <class D>
-HWY_INLINE hn::Vec<D> LoadBlocks(D d, const uint8_t* from, [[maybe_unused]] ptrdiff_t row_bytes) {
-  if constexpr (hn::MaxLanes(D()) <= 16) {
-    return hn::LoadU(d, from);
-  } else {
-    const hn::Half<D> half;
-    constexpr auto kRows = static_cast<ptrdiff_t>(hn::MaxLanes(hn::Half<D>()) / 16);
-    return hn::Combine(d, LoadBlocks(half, from + kRows * row_bytes, row_bytes),
-                       LoadBlocks(half, from, row_bytes));
-  }
-}
 
 // Lanes of one 16-byte block holding pixels p0 … p3 of three bytes each, for TableLookupBytesOr0:
 // taps 0 and 1 as (p0.r 0 p1.r 0 | p0.g 0 p1.g 0 | p0.b 0 p1.b 0 | 0 0 0 0), and 2 and 3 likewise.

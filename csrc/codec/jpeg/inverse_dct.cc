@@ -11,6 +11,8 @@
 
 #include <hwy/highway.h>
 
+#include "base/load_blocks-inl.h"
+
 // Note [The arithmetic of libjpeg-turbo's islow]
 // Its SIMD code keeps 16-bit words between the steps: products with the quantisation factors and
 // the sums that enter a multiplication wrap around 2^16, results of the first pass are limited to
@@ -166,18 +168,6 @@ struct Idct {
   }
 };
 
-// One row of each block, blocks 64 coefficients apart.
-template <class D16>
-HWY_INLINE hn::Vec<D16> LoadRow(D16 d16, const int16_t* from) {
-  if constexpr (hn::MaxLanes(D16()) <= 8) {
-    return hn::Load(d16, from);
-  } else {
-    const hn::Half<D16> half;
-    constexpr size_t kBlocks = hn::MaxLanes(hn::Half<D16>()) / 8;
-    return hn::Combine(d16, LoadRow(half, from + kBlocks * 64), LoadRow(half, from));
-  }
-}
-
 // As many blocks as the vector has parts.
 template <class D16>
 HWY_INLINE void Blocks(D16 d16, const int16_t* blocks, const uint16_t* quant, uint8_t* samples,
@@ -188,7 +178,7 @@ HWY_INLINE void Blocks(D16 d16, const int16_t* blocks, const uint16_t* quant, ui
   hn::Vec<D16> v[8];
   for (int r = 0; r < 8; ++r) {
     const auto factors = hn::LoadDup128(d16, reinterpret_cast<const int16_t*>(quant) + r * 8);
-    v[r] = hn::Mul(LoadRow(d16, blocks + r * 8), factors);
+    v[r] = hn::Mul(LoadBlocks</*kAligned=*/true>(d16, blocks + r * 8, /*stride=*/64), factors);
   }
   // Note [The arithmetic of libjpeg-turbo's islow]
   if (HWY_UNLIKELY(!hn::AllFalse(
