@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
 #include <vector>
 
 #include "image/simd.h"
 #include "support/reference_planes.h"
+#include "support/simd_target_test.h"
 
 namespace stoker {
 namespace {
@@ -109,17 +109,7 @@ void ExpectLikeOracle(bool rows, const PlaneWeights& weights, int other, Fill fi
   ASSERT_TRUE(expected.GuardsAreIntact());
 }
 
-class PlaneKernelTest : public ::testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    ASSERT_TRUE(SetSimdTarget(GetParam()));
-    ASSERT_EQ(SimdTarget(), GetParam());
-  }
-  void TearDown() override { SetSimdTarget(at_start_); }
-
- private:
-  const std::string at_start_ = SimdTarget();
-};
+class PlaneKernelTest : public testing::SimdTargetTest {};
 
 INSTANTIATE_TEST_SUITE_P(EveryTarget, PlaneKernelTest, ::testing::ValuesIn(SimdTargets()),
                          [](const auto& test) { return test.param; });

@@ -2,12 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <string>
 #include <vector>
 
 #include "image/simd.h"
 #include "support/pixels.h"
 #include "support/reference_ops.h"
+#include "support/simd_target_test.h"
 
 namespace stoker {
 namespace {
@@ -50,14 +50,8 @@ void ExpectLikeOracle(bool rows, Size in, int to, int begin, int end, Interpolat
   ASSERT_TRUE(expected.GuardsAreIntact());
 }
 
-class ResizeKernelTest : public ::testing::TestWithParam<std::string> {
+class ResizeKernelTest : public testing::SimdTargetTest {
  protected:
-  void SetUp() override {
-    ASSERT_TRUE(SetSimdTarget(GetParam()));
-    ASSERT_EQ(SimdTarget(), GetParam());
-  }
-  void TearDown() override { SetSimdTarget(at_start_); }
-
   // All outputs, and one window in their midst.
   static void ExpectLikeOracle(bool rows, Size in, int to) {
     for (const Interpolation method : kMethods) {
@@ -65,9 +59,6 @@ class ResizeKernelTest : public ::testing::TestWithParam<std::string> {
       stoker::ExpectLikeOracle(rows, in, to, to / 3, (2 * to + 2) / 3, method);
     }
   }
-
- private:
-  const std::string at_start_ = SimdTarget();
 };
 
 INSTANTIATE_TEST_SUITE_P(EveryTarget, ResizeKernelTest, ::testing::ValuesIn(SimdTargets()),

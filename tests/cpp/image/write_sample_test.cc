@@ -3,12 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <string>
 #include <vector>
 
 #include "base/ycc_color.h"
 #include "image/simd.h"
 #include "support/pixels.h"
+#include "support/simd_target_test.h"
 
 namespace stoker {
 namespace {
@@ -62,17 +62,7 @@ std::vector<uint8_t> Expected(const ImageView& in, bool flip_horizontal, bool fl
   return slot;
 }
 
-class WriteSampleTest : public ::testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    ASSERT_TRUE(SetSimdTarget(GetParam()));
-    ASSERT_EQ(SimdTarget(), GetParam());
-  }
-  void TearDown() override { SetSimdTarget(at_start_); }
-
- private:
-  const std::string at_start_ = SimdTarget();
-};
+class WriteSampleTest : public testing::SimdTargetTest {};
 
 INSTANTIATE_TEST_SUITE_P(EveryTarget, WriteSampleTest, ::testing::ValuesIn(SimdTargets()),
                          [](const auto& test) { return test.param; });

@@ -6,13 +6,13 @@
 #include <cstdint>
 #include <memory>
 #include <random>
-#include <string>
 #include <vector>
 
 #include "image/simd.h"
 #include "support/jpeg_coefficients.h"
 #include "support/jpeg_samplings.h"
 #include "support/jpeg_writer.h"
+#include "support/simd_target_test.h"
 #include "support/test_images.h"
 
 namespace stoker {
@@ -29,14 +29,7 @@ using testing::RandomSpec;
 using testing::ReadCoefficientsWithLibjpeg;
 using testing::Span;
 
-class EntropyDecoderTest : public ::testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override { ASSERT_TRUE(SetSimdTarget(GetParam())); }
-  void TearDown() override { SetSimdTarget(at_start_); }
-
- private:
-  const std::string at_start_ = SimdTarget();
-};
+class EntropyDecoderTest : public testing::SimdTargetTest {};
 
 INSTANTIATE_TEST_SUITE_P(EveryTarget, EntropyDecoderTest, ::testing::ValuesIn(SimdTargets()),
                          [](const auto& test) { return test.param; });

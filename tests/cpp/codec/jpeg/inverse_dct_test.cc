@@ -8,13 +8,13 @@
 #include <cstdint>
 #include <cstring>
 #include <random>
-#include <string>
 #include <vector>
 
 #include "codec/jpeg/header.h"
 #include "image/simd.h"
 #include "support/jpeg_coefficients.h"
 #include "support/jpeg_writer.h"
+#include "support/simd_target_test.h"
 #include "support/test_images.h"
 
 namespace stoker {
@@ -68,14 +68,7 @@ Quant RandomQuant(uint32_t n, std::mt19937* random) {
   return quant;
 }
 
-class InverseDctTest : public ::testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override { ASSERT_TRUE(SetSimdTarget(GetParam())); }
-  void TearDown() override { SetSimdTarget(at_start_); }
-
- private:
-  const std::string at_start_ = SimdTarget();
-};
+class InverseDctTest : public testing::SimdTargetTest {};
 
 INSTANTIATE_TEST_SUITE_P(EveryTarget, InverseDctTest, ::testing::ValuesIn(SimdTargets()),
                          [](const auto& test) { return test.param; });

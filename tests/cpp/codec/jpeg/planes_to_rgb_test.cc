@@ -13,6 +13,7 @@
 #include "image/simd.h"
 #include "support/jpeg_samplings.h"
 #include "support/pixels.h"
+#include "support/simd_target_test.h"
 #include "support/test_images.h"
 
 namespace stoker {
@@ -87,14 +88,7 @@ class NoisePlanes {
   std::array<Bytes, 3> part_samples_;
 };
 
-class PlanesToRgbTest : public ::testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override { ASSERT_TRUE(SetSimdTarget(GetParam())); }
-  void TearDown() override { SetSimdTarget(at_start_); }
-
- private:
-  const std::string at_start_ = SimdTarget();
-};
+class PlanesToRgbTest : public testing::SimdTargetTest {};
 
 INSTANTIATE_TEST_SUITE_P(EveryTarget, PlanesToRgbTest, ::testing::ValuesIn(SimdTargets()),
                          [](const auto& test) { return test.param; });
