@@ -87,6 +87,13 @@ bool Compress(const JpegSpec& spec, const uint8_t* pixels, ErrorManager* errors,
   return true;
 }
 
+// As above; the caller, who has called setjmp, destroys `info`.
+void ReadHeader(const Bytes& jpeg, jpeg_decompress_struct* info) {
+  jpeg_create_decompress(info);
+  jpeg_mem_src(info, jpeg.data(), static_cast<unsigned long>(jpeg.size()));
+  jpeg_read_header(info, TRUE);
+}
+
 // `pixels` lives in the caller's frame, which longjmp does not skip.
 bool Decompress(const Bytes& jpeg, ErrorManager* errors, Bytes* pixels, int* width, int* height,
                 int* channels) {
@@ -96,9 +103,7 @@ bool Decompress(const Bytes& jpeg, ErrorManager* errors, Bytes* pixels, int* wid
     jpeg_destroy_decompress(&info);
     return false;
   }
-  jpeg_create_decompress(&info);
-  jpeg_mem_src(&info, jpeg.data(), static_cast<unsigned long>(jpeg.size()));
-  jpeg_read_header(&info, TRUE);
+  ReadHeader(jpeg, &info);
   info.out_color_space = info.num_components == 4 ? JCS_CMYK : JCS_RGB;
   jpeg_start_decompress(&info);
   *width = static_cast<int>(info.output_width);
@@ -123,9 +128,7 @@ bool ReadAllCoefficients(const Bytes& jpeg, ErrorManager* errors, std::vector<in
     jpeg_destroy_decompress(&info);
     return false;
   }
-  jpeg_create_decompress(&info);
-  jpeg_mem_src(&info, jpeg.data(), static_cast<unsigned long>(jpeg.size()));
-  jpeg_read_header(&info, TRUE);
+  ReadHeader(jpeg, &info);
   jvirt_barray_ptr* arrays = jpeg_read_coefficients(&info);
   const auto round_up = [](JDIMENSION n, int to) {
     const auto unit = static_cast<JDIMENSION>(to);
