@@ -11,8 +11,6 @@ namespace {
 
 constexpr int kOne = 1 << kPlaneWeightBits;
 
-int FloorDiv(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-
 // Rounds weights to fixed point so that they sum up to one: the largest takes what rounding leaves.
 void Quantise(const std::vector<double>& from, size_t count, double total, int16_t* to) {
   int sum = 0;
@@ -93,7 +91,7 @@ void PlaneWeights::ComputeRuns() {
     // Onto the plane's samples: upsampling makes each luma sample of one or two of them.
     const auto clamp = [this](int s) { return std::min(axis.last, std::max(axis.first, s)); };
     const bool blend = axis.triangle && axis.factor == 2;
-    const int first = clamp(FloorDiv(from, axis.factor) - (blend && from % 2 == 0 ? 1 : 0));
+    const int first = clamp(from / axis.factor - (blend && from % 2 == 0 ? 1 : 0));
     std::fill(plane_.begin(), plane_.end(), 0.0);
     double total = 0;
     int last = first;
@@ -104,7 +102,7 @@ void PlaneWeights::ComputeRuns() {
     for (int j = from; j < to; ++j) {
       const double weight = filter(j - center + 0.5);
       total += weight;
-      const int near = FloorDiv(j, axis.factor);
+      const int near = j / axis.factor;
       add(near, blend ? 0.75 * weight : weight);
       if (blend) add(j % 2 == 0 ? near - 1 : near + 1, 0.25 * weight);
     }
