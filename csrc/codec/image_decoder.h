@@ -33,9 +33,9 @@ class ImageDecoder {
   // its size.
   ImageView Decode(const Rect& region);
   // The planes under `region`, for the fast pixel mode, valid until the next call; reduced in the
-  // DCT domain by `dct_scale`, 1, 2, 4 or 8 (baseline_decoder.h). False: the image
-  // has none to give (another format, a JPEG for libjpeg-turbo, one to be turned), and Decode will
-  // do. REQUIRES: as Decode.
+  // DCT domain by `dct_scale`, 1, 2, 4 or 8 (baseline_decoder.h). False: the image has none to give
+  // (another format, a JPEG for libjpeg-turbo, one to be turned), and Decode will do.
+  // REQUIRES: as Decode.
   bool DecodePlanes(const Rect& region, int dct_scale, YccPlanes* planes);
 
   ImageFormat format() const { return format_; }

@@ -29,8 +29,8 @@ class JpegDecoder {
   ImageView Decode(const Rect& region, ByteBuffer* pixels);
 
   // The planes under `region`, reduced by `dct_scale` (baseline_decoder.h), valid until the next
-  // call of any function. False: this file is not
-  // for our decoder, and Decode will do. REQUIRES: as Decode.
+  // call of any function. False: this file is not for our decoder, and Decode will do.
+  // REQUIRES: as Decode.
   bool DecodePlanes(const Rect& region, int dct_scale, YccPlanes* planes);
 
   // Whether our own decoder took the last image (so far).
