@@ -13,6 +13,7 @@ from PIL import Image
 
 import stoker
 from stoker.bench import (
+    ACCELERATORS,
     WORKLOADS,
     Accelerator,
     Emulation,
@@ -129,6 +130,10 @@ def emulate(images: Path, step_s: float) -> Emulation:
     dataset = stoker.ImageList(files, [0] * len(files), workload_transform("W3"))
     accelerator = Accelerator("test", batch=4, step_s=step_s)
     return emulate_accelerators(accelerator, dataset, 1, "fast", images_per_s=40.0, seconds=0.5)
+
+
+def test_the_h100_is_mlperfs() -> None:
+    assert round(ACCELERATORS["h100"].images_per_s) == 1786
 
 
 def test_a_slow_accelerator_is_kept_busy(images: Path) -> None:
