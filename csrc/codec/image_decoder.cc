@@ -11,11 +11,11 @@ namespace stoker {
 ImageDecoder::ImageDecoder(const DecodeOptions& options)
     : options_(options), jpeg_(options.limits) {}
 
-Size ImageDecoder::Open(ByteSpan bytes) {
+Size ImageDecoder::Open(ByteSpan bytes, CheckpointUse* checkpoints) {
   format_ = SniffFormat(bytes);
   orientation_ = 1;
   if (format_ == ImageFormat::kJpeg) {
-    stored_size_ = jpeg_.Open(bytes);
+    stored_size_ = jpeg_.Open(bytes, checkpoints);
     if (options_.apply_exif_orientation) orientation_ = JpegExifOrientation(bytes);
     return UprightSize(stored_size_, orientation_);
   }

@@ -27,7 +27,8 @@ class ImageDecoder {
   explicit ImageDecoder(const DecodeOptions& options);
 
   // The size of the upright image in `bytes`, which must outlive the Decode that follows.
-  Size Open(ByteSpan bytes);
+  // `checkpoints`: what to do about them in a JPEG (baseline_decoder.h); outlives that Decode, too.
+  Size Open(ByteSpan bytes, CheckpointUse* checkpoints = nullptr);
   // The upright pixels of `region`, valid until the next Open.
   // REQUIRES: Open succeeded and Decode has not been called since; `region` is a non-empty part of
   // its size.
@@ -39,6 +40,9 @@ class ImageDecoder {
   bool DecodePlanes(const Rect& region, int dct_scale, YccPlanes* planes);
 
   ImageFormat format() const { return format_; }
+  // Of the image as it is stored, and how to turn it upright (orientation.h).
+  Size stored_size() const { return stored_size_; }
+  int orientation() const { return orientation_; }
   // Gives scratch memory above `limit` bytes back, after an unusually large image.
   void ShrinkTo(size_t limit);
 

@@ -1,5 +1,5 @@
 // Huffman-coded MCUs to coefficients. Decodes runs of MCUs, of which it stores or skips the
-// coefficients, in one lane or in several that are interleaved symbol by symbol.
+// coefficients.
 //
 // Threads: tables are constant once built; a lane belongs to one thread.
 #pragma once
@@ -7,14 +7,13 @@
 #include <array>
 #include <cstdint>
 
-#include "base/bytes.h"
 #include "codec/jpeg/bit_reader.h"
 #include "codec/jpeg/header.h"
 #include "codec/jpeg/huffman_table.h"
 
 namespace stoker {
 
-// The Huffman tables of a scan. Kept from image to image, because many share theirs.
+// The Huffman tables of a scan. Kept from image to image: some share theirs, as the standard ones.
 class HuffmanTables {
  public:
   // Builds what the header's components refer to and is not there yet. False: not a code that our

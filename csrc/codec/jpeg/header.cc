@@ -1,5 +1,6 @@
 #include "codec/jpeg/header.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace stoker {
@@ -18,8 +19,6 @@ enum Marker : uint8_t {
   kApp15 = 0xEF,
   kCom = 0xFE,
 };
-
-constexpr int kMaxDimension = 65500;  // libjpeg's JPEG_MAX_DIMENSION
 
 // Reads big-endian numbers from one segment; past its end it reads zeros and ok() turns false.
 class SegmentReader {
@@ -109,7 +108,7 @@ class HeaderParser {
     }
     const Size size = header_.size;
     return in.ok() && in.left() == 0 && size.width > 0 && size.height > 0 &&
-           size.width <= kMaxDimension && size.height <= kMaxDimension && Sampling();
+           size.width <= kMaxJpegSide && size.height <= kMaxJpegSide && Sampling();
   }
 
   bool Sampling() {
@@ -186,7 +185,10 @@ class HeaderParser {
 
   // Whether all that the scan refers to is there, and the colours are gray or YCbCr by libjpeg's
   // rules (jdapimin.c: default_decompress_parms).
-  bool Complete() const {
+  bool Complete() {
+    if (header_.restart_interval >= header_.mcus_across() * header_.mcus_down()) {
+      header_.restart_interval = 0;  // never reached
+    }
     for (int c = 0; c < header_.components; ++c) {
       const JpegComponent& k = header_.component[static_cast<size_t>(c)];
       if (!have_quant_[static_cast<size_t>(k.quant_table)] ||
@@ -221,6 +223,20 @@ const std::array<uint8_t, kBlockCoefficients> kNaturalOrder = {
     35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,  //
     58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 };
+
+McuRect McusUnder(const Rect& region, int dct_scale, Size size, int max_h, int max_v) {
+  // The triangle filter looks one chroma sample beyond the region: the one under the next pixel.
+  // Samples of reduced planes straddle the region's edge.
+  const int straddle = dct_scale > 1 ? dct_scale : 0;
+  const int margin_x = straddle + (max_h > 1 ? dct_scale : 0);
+  const int margin_y = straddle + (max_v > 1 ? dct_scale : 0);
+  const int right = std::min(size.width, region.right() + margin_x);
+  const int bottom = std::min(size.height, region.bottom() + margin_y);
+  const int w = max_h * kBlockSize;
+  const int h = max_v * kBlockSize;
+  return {std::max(0, region.left - margin_x) / w, std::max(0, region.top - margin_y) / h,
+          (right + w - 1) / w, (bottom + h - 1) / h};
+}
 
 bool ParseJpegHeader(ByteSpan jpeg, JpegHeader* header) {
   return HeaderParser(jpeg, header).Parse();

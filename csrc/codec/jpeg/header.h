@@ -18,6 +18,7 @@ namespace stoker {
 inline constexpr int kBlockSize = 8;  // samples along a block's side
 inline constexpr int kBlockCoefficients = 64;
 inline constexpr int kMaxComponents = 3;
+inline constexpr int kMaxJpegSide = 65500;  // libjpeg's JPEG_MAX_DIMENSION
 
 // zigzag → natural order (row · 8 + column). T.81, figure A.6.
 extern const std::array<uint8_t, kBlockCoefficients> kNaturalOrder;
@@ -55,6 +56,17 @@ struct JpegHeader {
     return {(size.width * k.h + max_h - 1) / max_h, (size.height * k.v + max_v - 1) / max_v};
   }
 };
+
+// MCU columns and rows of an image.
+struct McuRect {
+  int left, top, right, bottom;
+  int width() const { return right - left; }
+  int height() const { return bottom - top; }
+};
+
+// The MCUs to decode for the pixels of `region`, at any dct_scale (baseline_decoder.h), of an image
+// of `size` whose first component has these sampling factors.
+McuRect McusUnder(const Rect& region, int dct_scale, Size size, int max_h, int max_v);
 
 // Reads the header of `jpeg` into `header`; false: not one for our decoder.
 bool ParseJpegHeader(ByteSpan jpeg, JpegHeader* header);

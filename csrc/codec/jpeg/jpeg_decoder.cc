@@ -4,9 +4,9 @@
 
 namespace stoker {
 
-Size JpegDecoder::Open(ByteSpan jpeg) {
+Size JpegDecoder::Open(ByteSpan jpeg, CheckpointUse* checkpoints) {
   jpeg_ = jpeg;
-  own_ = baseline_.Open(jpeg);
+  own_ = baseline_.Open(jpeg, checkpoints);
   if (!own_) return turbo_.Open(jpeg);
   CheckPixels(baseline_.size(), limits_);
   return baseline_.size();

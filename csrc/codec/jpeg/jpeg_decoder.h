@@ -22,7 +22,8 @@ class JpegDecoder {
 
   // Reads the header and returns the stored size (EXIF orientation not applied). `jpeg` must
   // outlive the decoding that follows.
-  Size Open(ByteSpan jpeg);
+  // `checkpoints`: see baseline_decoder.h.
+  Size Open(ByteSpan jpeg, CheckpointUse* checkpoints = nullptr);
 
   // The RGB pixels of `region` in the exact mode, in `pixels`, valid until that buffer's next use.
   // REQUIRES: Open succeeded since the last Decode, and `region` is a non-empty part of its size.

@@ -90,13 +90,13 @@ bool AcceptsAfter(const std::function<void(Parts*)>& change) {
 
 TEST(JpegHeaderTest, SaysWhatTheFileSays) {
   for (const testing::JpegSampling& sampling : testing::kJpegSamplings) {
-    JpegSpec spec = sampling.Spec({301, 259}, 1);
+    JpegSpec spec = sampling.Spec({701, 499}, 1);
     spec.restart_interval = 517;
     Parts parts(MakeJpeg(spec));
     const size_t n = static_cast<size_t>(sampling.components);
     JpegHeader header;
     ASSERT_TRUE(Accepts(parts.Joined(), &header)) << sampling.name;
-    EXPECT_EQ(header.size, (Size{301, 259}));
+    EXPECT_EQ(header.size, (Size{701, 499}));
     EXPECT_EQ(header.components, sampling.components);
     EXPECT_EQ(header.restart_interval, 517);
     EXPECT_EQ(header.scan_begin, parts.Joined().size());
@@ -104,8 +104,8 @@ TEST(JpegHeaderTest, SaysWhatTheFileSays) {
     EXPECT_EQ(header.max_v, sampling.v);
     const int width = 8 * sampling.h;
     const int height = 8 * sampling.v;
-    EXPECT_EQ(header.mcus_across(), (301 + width - 1) / width);
-    EXPECT_EQ(header.mcus_down(), (259 + height - 1) / height);
+    EXPECT_EQ(header.mcus_across(), (701 + width - 1) / width);
+    EXPECT_EQ(header.mcus_down(), (499 + height - 1) / height);
     for (size_t c = 0; c < n; ++c) {
       const JpegComponent& k = header.component[c];
       EXPECT_EQ(k.h, c == 0 ? sampling.h : 1);
@@ -116,7 +116,7 @@ TEST(JpegHeaderTest, SaysWhatTheFileSays) {
     }
     if (n == 3) {
       EXPECT_EQ(header.PlaneSize(1),
-                (Size{(301 + sampling.h - 1) / sampling.h, (259 + sampling.v - 1) / sampling.v}));
+                (Size{(701 + sampling.h - 1) / sampling.h, (499 + sampling.v - 1) / sampling.v}));
     }
     EXPECT_EQ(header.PlaneSize(0), header.size);
     for (const Parts::Part& part : parts.parts) {
@@ -131,6 +131,17 @@ TEST(JpegHeaderTest, SaysWhatTheFileSays) {
         EXPECT_EQ(testing::HuffmanPayload(part.payload[0], spec_of), part.payload);
       }
     }
+  }
+}
+
+// One that no restart marker comes of.
+TEST(JpegHeaderTest, ARestartIntervalAsLongAsTheScanIsNone) {
+  for (const int interval : {11, 12, 13, 40000}) {
+    JpegSpec spec;  // 4 × 3 MCUs
+    spec.restart_interval = interval;
+    JpegHeader header;
+    ASSERT_TRUE(Accepts(Parts(MakeJpeg(spec)).Joined(), &header));
+    EXPECT_EQ(header.restart_interval, interval < 12 ? interval : 0);
   }
 }
 
