@@ -44,13 +44,23 @@ UniqueFd OpenFile(const char* path) {
   return fd;
 }
 
-ByteSpan ReadFile(const UniqueFd& fd, ByteBuffer* buffer, ReadFn read_fn) {
-  if (read_fn == nullptr) read_fn = &::read;
+FileIdentity IdentifyFile(const UniqueFd& fd) {
   struct stat info {};
   if (fstat(fd.get(), &info) != 0) throw SystemError("cannot stat the file", errno);
   if (S_ISDIR(info.st_mode)) throw StageError(Stage::kRead, "it is a folder, not a file");
   if (!S_ISREG(info.st_mode)) throw StageError(Stage::kRead, "it is not a regular file");
-  const auto size = static_cast<size_t>(info.st_size);
+  constexpr int64_t kNsPerS = 1'000'000'000;
+  return {static_cast<uint64_t>(info.st_size),
+          int64_t{info.st_mtim.tv_sec} * kNsPerS + info.st_mtim.tv_nsec};
+}
+
+ByteSpan ReadFile(const UniqueFd& fd, ByteBuffer* buffer, ReadFn read_fn) {
+  return ReadFile(fd, IdentifyFile(fd).bytes, buffer, read_fn);
+}
+
+ByteSpan ReadFile(const UniqueFd& fd, uint64_t bytes, ByteBuffer* buffer, ReadFn read_fn) {
+  if (read_fn == nullptr) read_fn = &::read;
+  const auto size = static_cast<size_t>(bytes);
   uint8_t* data = buffer->Reserve(size);
   size_t done = 0;
   while (done < size) {

@@ -38,6 +38,19 @@ class UniqueFd {
   int fd_ = -1;
 };
 
+// What a file's contents are recognised by without reading them.
+struct FileIdentity {
+  uint64_t bytes = 0;
+  int64_t mtime_ns = 0;  // last change of the contents, since 1970
+
+  friend bool operator==(const FileIdentity& a, const FileIdentity& b) {
+    return a.bytes == b.bytes && a.mtime_ns == b.mtime_ns;
+  }
+};
+
+// Of a file that is open. Throws StageError where it is not a regular file.
+FileIdentity IdentifyFile(const UniqueFd& fd);
+
 // The signature of read(2), so that tests can pass one that is interrupted or returns little.
 using ReadFn = ssize_t (*)(int fd, void* out, size_t bytes);
 
@@ -45,8 +58,10 @@ using ReadFn = ssize_t (*)(int fd, void* out, size_t bytes);
 // StageError where that fails; what is no regular file fails in ReadFile.
 UniqueFd OpenFile(const char* path);
 
-// The file's bytes, in `buffer`, valid until the buffer's next use. Goes on after short reads and
-// EINTR; a file that shrinks meanwhile is an error.
+// The first `bytes` of a file, in `buffer`, valid until the buffer's next use. Goes on after short
+// reads and EINTR; a file that shrinks meanwhile is an error.
+ByteSpan ReadFile(const UniqueFd& fd, uint64_t bytes, ByteBuffer* buffer, ReadFn read_fn = nullptr);
+// All of it.
 ByteSpan ReadFile(const UniqueFd& fd, ByteBuffer* buffer, ReadFn read_fn = nullptr);
 
 // A file that somebody opened ahead of its turn and told the kernel to fetch. The worker whose turn
