@@ -7,6 +7,8 @@ namespace stoker {
 
 // Op, SamplePlan, SampleTable, Decoder: datasets and single samples.
 void BindDataset(pybind11::module_* m);
+// DecodeIndex and IndexBuilder.
+void BindIndex(pybind11::module_* m);
 // Loader and its statistics.
 void BindLoader(pybind11::module_* m);
 

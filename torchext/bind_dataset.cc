@@ -135,6 +135,8 @@ void BindTable(py::module_* m) {
              if (index >= table.size()) throw py::index_error("no such sample");
              return table.label(index);
            })
+      .def_property_readonly("root",
+                             [](const SampleTable& table) { return py::bytes(table.root()); })
       .def_property_readonly("memory_bytes", &SampleTable::memory_bytes)
       .def(py::pickle([](const SampleTable& table) { return py::bytes(table.Serialize()); },
                       [](const py::bytes& bytes) {

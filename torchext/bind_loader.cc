@@ -25,16 +25,17 @@ namespace {
 constexpr std::chrono::milliseconds kSignalCheck{100};
 
 std::shared_ptr<Loader> MakeLoader(std::shared_ptr<SampleTable> table, const SamplePlan& plan,
-                                   int workers, int prefetch, bool pin_memory) {
+                                   int workers, int prefetch, bool pin_memory,
+                                   std::shared_ptr<DecodeIndex> index) {
   std::shared_ptr<HostAllocator> allocator;
   if (pin_memory) allocator = MakePinnedAllocator();
   if (!allocator) {
     // Batches of samples in flight, the consumer's, and one spare; labels are blocks of their own.
     allocator = std::make_shared<RecyclingAllocator>(static_cast<size_t>(prefetch) + 2);
   }
-  return std::make_shared<Loader>(std::move(table), plan, LoaderOptions{workers, prefetch},
-                                  std::move(allocator),
-                                  workers > 0 ? SharedExecutor(workers) : nullptr);
+  return std::make_shared<Loader>(
+      std::move(table), plan, LoaderOptions{workers, prefetch}, std::move(allocator),
+      workers > 0 ? SharedExecutor(workers) : nullptr, std::move(index));
 }
 
 // Waits for the oldest batch: False after `timeout_s` (0: no limit) without one. Ctrl-C ends it.
@@ -73,6 +74,21 @@ py::dict HistogramDict(const HistogramSnapshot& h) {
   return d;
 }
 
+py::dict IndexDict(const IndexCounts& counts) {
+  const auto samples = [&](IndexOutcome outcome) {
+    return counts.samples[static_cast<size_t>(outcome)];
+  };
+  py::dict d;
+  d["used"] = samples(IndexOutcome::kUsed);
+  d["nothing"] = samples(IndexOutcome::kNothing);
+  d["unknown"] = samples(IndexOutcome::kUnknown);
+  d["recorded"] = samples(IndexOutcome::kRecorded);
+  d["rejected"] = samples(IndexOutcome::kRejected);
+  d["decoded_bytes"] = counts.decoded_bytes;
+  d["plain_bytes"] = counts.plain_bytes;
+  return d;
+}
+
 py::dict StatsDict(const LoaderStats& stats) {
   py::dict stages;
   for (int s = 0; s < kStageCount; ++s) {
@@ -89,6 +105,7 @@ py::dict StatsDict(const LoaderStats& stats) {
   d["failed_batches"] = stats.failed_batches;
   d["ready_at_request"] = stats.ready_at_request;
   d["max_running"] = stats.max_running;
+  d["index"] = IndexDict(stats.index);
   return d;
 }
 
@@ -109,7 +126,7 @@ void BindLoader(py::module_* m) {
       });
   py::class_<Loader, std::shared_ptr<Loader>>(*m, "Loader")
       .def(py::init(&MakeLoader), py::arg("table"), py::arg("plan"), py::arg("workers"),
-           py::arg("prefetch"), py::arg("pin_memory"), NoGil())
+           py::arg("prefetch"), py::arg("pin_memory"), py::arg("index") = nullptr, NoGil())
       .def("start_epoch", &Loader::StartEpoch, py::arg("base_seed"), py::arg("epoch"), NoGil())
       .def("stop", &Loader::Stop, NoGil())
       .def("submit", &Loader::Submit, py::arg("indices"), NoGil())

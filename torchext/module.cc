@@ -28,6 +28,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.attr("torch_version") = STOKER_TORCH_VERSION;
   py::register_exception_translator(&TranslateDataError);
   stoker::BindDataset(&m);
+  stoker::BindIndex(&m);
   stoker::BindLoader(&m);
   m.def("simd_target", &stoker::SimdTarget);
   m.def("simd_targets", &stoker::SimdTargets);

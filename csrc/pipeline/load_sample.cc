@@ -1,6 +1,7 @@
 #include "pipeline/load_sample.h"
 
 #include <new>
+#include <utility>
 
 #include "base/error.h"
 
@@ -12,8 +13,11 @@ constexpr size_t kKeptScratchBytes = size_t{16} << 20;
 
 }  // namespace
 
-SampleWorker::SampleWorker(const SamplePlan& plan)
-    : plan_(plan), decoder_(plan.decode), plane_resizer_(plan.plane_weights) {}
+SampleWorker::SampleWorker(const SamplePlan& plan, std::shared_ptr<DecodeIndex> index)
+    : plan_(plan),
+      decoder_(plan.decode),
+      plane_resizer_(plan.plane_weights),
+      index_(std::move(index)) {}
 
 void SampleWorker::LoadSample(const SampleTable& table, const SampleKey& key, ReadAheadSlot* ahead,
                               WorkerClock* clock, void* slot) {
@@ -23,15 +27,14 @@ void SampleWorker::LoadSample(const SampleTable& table, const SampleKey& key, Re
   };
   try {
     UniqueFd fd = ahead->Take();
-    if (!fd.valid()) {
-      table.PathTo(key.index, &path_);
-      fd = OpenFile(path_.c_str());
-    }
-    const ByteSpan bytes = ReadFile(fd, &file_);
+    table.PathTo(key.index, &path_);
+    if (!fd.valid()) fd = OpenFile(path_.c_str());
+    const ByteSpan bytes = index_ ? ReadSample(fd) : ReadFile(fd, &file_);
     clock->Lap(Stage::kRead);
 
     stage = Stage::kDecode;
-    Prepare(bytes, key);
+    Prepare(bytes, key, index_ ? &use_ : nullptr);
+    if (index_) RecordSample();
     clock->Lap(Stage::kDecode);
 
     stage = Stage::kTransform;
@@ -48,8 +51,41 @@ void SampleWorker::LoadSample(const SampleTable& table, const SampleKey& key, Re
   plane_resizer_.ShrinkTo(kKeptScratchBytes);
 }
 
-Size SampleWorker::Prepare(ByteSpan bytes, const SampleKey& key) {
-  const Size size = decoder_.Open(bytes);
+// Reads the file, and decides what its decoding has to do with checkpoints.
+ByteSpan SampleWorker::ReadSample(const UniqueFd& fd) {
+  use_ = {};
+  outcome_ = IndexOutcome::kUnknown;
+  identity_ = IdentifyFile(fd);
+  const bool known = index_->Find(path_, identity_, &cursor_, &checkpoints_);
+  const ByteSpan bytes = ReadFile(fd, identity_.bytes, &file_);
+  // What was changed while it was read is no file that an index could know.
+  if (!(IdentifyFile(fd) == identity_)) return bytes;
+  if (known) {
+    outcome_ = IndexOutcome::kNothing;
+    if (checkpoints_.usable()) use_.use = &checkpoints_;
+  } else {
+    use_.budget_bytes = index_->BudgetToRecord(path_, identity_, &cursor_);
+    if (use_.budget_bytes > 0) use_.record = &checkpoints_;
+  }
+  return bytes;
+}
+
+// After decoding: counts what the index did, and leaves there what it did not know.
+void SampleWorker::RecordSample() {
+  if (use_.used) outcome_ = IndexOutcome::kUsed;
+  if (use_.rejected) outcome_ = IndexOutcome::kRejected;
+  if (use_.record != nullptr) {
+    outcome_ = IndexOutcome::kRecorded;
+    if (!use_.recorded) checkpoints_.Clear();
+    checkpoints_.size = decoder_.stored_size();
+    checkpoints_.orientation = decoder_.orientation();
+    index_->Record(path_, identity_, use_.budget_bytes, &checkpoints_, &cursor_);
+  }
+  index_counter_.Count(outcome_, use_.decoded_bytes, use_.plain_bytes);
+}
+
+Size SampleWorker::Prepare(ByteSpan bytes, const SampleKey& key, CheckpointUse* checkpoints) {
+  const Size size = decoder_.Open(bytes, checkpoints);
   ResolveGeometry(plan_.ops, size, key, &geometry_);
   fast_.reset();
   if (plan_.pixels == PixelMode::kFast) fast_ = AsPlaneResize(geometry_);

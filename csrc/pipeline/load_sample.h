@@ -19,6 +19,8 @@
 #include "image/write_sample.h"
 #include "io/file_reader.h"
 #include "io/sample_table.h"
+#include "pipeline/decode_index.h"
+#include "stats/index_counter.h"
 #include "stats/worker_clock.h"
 
 namespace stoker {
@@ -49,7 +51,8 @@ struct SamplePlan {
 // Everything that a worker needs and reuses: buffers, decoder, scratch. Threads: one at a time.
 class SampleWorker {
  public:
-  explicit SampleWorker(const SamplePlan& plan);
+  // `index` may be null: none.
+  explicit SampleWorker(const SamplePlan& plan, std::shared_ptr<DecodeIndex> index = nullptr);
 
   // Reads, decodes and transforms sample `key.index` of `table` straight into `slot`, which has
   // plan.format.SampleBytes(*plan.FixedSize()) bytes. `ahead` may hold the file opened already.
@@ -60,11 +63,16 @@ class SampleWorker {
   // The same in two steps, for one image of any size in memory or in a file: Prepare decodes and
   // returns the size of the result, Write puts it into memory of SampleBytes(size). Throw
   // StageError. The view that Prepare made lives until the next call of either function.
-  Size Prepare(ByteSpan bytes, const SampleKey& key);
+  Size Prepare(ByteSpan bytes, const SampleKey& key, CheckpointUse* checkpoints = nullptr);
   Size PrepareFile(const std::string& path, const SampleKey& key);
   void Write(void* slot);
 
+  const IndexCounter& index_counter() const { return index_counter_; }
+
  private:
+  ByteSpan ReadSample(const UniqueFd& fd);
+  void RecordSample();
+
   const SamplePlan plan_;
   ImageDecoder decoder_;
   GeometryApplier applier_;
@@ -76,6 +84,14 @@ class SampleWorker {
   std::optional<PlaneResize> fast_;
   YccPlanes planes_;
   ImageView decoded_;
+  // What the index knows of the file at path_, or will.
+  const std::shared_ptr<DecodeIndex> index_;
+  DecodeIndex::Cursor cursor_;
+  FileIdentity identity_;
+  Checkpoints checkpoints_;
+  CheckpointUse use_;
+  IndexOutcome outcome_ = IndexOutcome::kUnknown;
+  IndexCounter index_counter_;
 };
 
 }  // namespace stoker

@@ -66,7 +66,8 @@ struct Loader::Job {
 };
 
 struct Loader::Worker {
-  Worker(const SamplePlan& plan, int64_t now_ns) : sample(plan), clock(now_ns) {}
+  Worker(const SamplePlan& plan, std::shared_ptr<DecodeIndex> index, int64_t now_ns)
+      : sample(plan, std::move(index)), clock(now_ns) {}
   SampleWorker sample;
   WorkerClock clock;
   std::string ahead_path;
@@ -74,12 +75,13 @@ struct Loader::Worker {
 
 Loader::Loader(std::shared_ptr<const SampleTable> table, const SamplePlan& plan,
                const LoaderOptions& options, std::shared_ptr<HostAllocator> allocator,
-               std::shared_ptr<Executor> executor)
+               std::shared_ptr<Executor> executor, std::shared_ptr<DecodeIndex> index)
     : table_(std::move(table)),
       plan_(plan),
       options_(options),
       allocator_(std::move(allocator)),
       executor_(std::move(executor)),
+      index_(std::move(index)),
       pid_(getpid()),
       size_(RequireFixedSize(plan)),
       sample_bytes_(plan.format.SampleBytes(size_)),
@@ -89,7 +91,7 @@ Loader::Loader(std::shared_ptr<const SampleTable> table, const SamplePlan& plan,
   if (options.workers > 0 && !executor_) throw std::invalid_argument("workers need an executor");
   const int64_t now = NowNs();
   for (int i = 0; i < std::max(1, options.workers); ++i) {
-    workers_.push_back(std::make_unique<Worker>(plan_, now));
+    workers_.push_back(std::make_unique<Worker>(plan_, index_, now));
     free_workers_.push_back(workers_.back().get());
   }
 }
@@ -128,6 +130,7 @@ void Loader::Cancel() {
 void Loader::Stop() {
   CheckProcess();
   Cancel();
+  if (index_) index_->Flush();
 }
 
 void Loader::StartEpoch(uint64_t base_seed, uint32_t epoch) {
@@ -136,6 +139,10 @@ void Loader::StartEpoch(uint64_t base_seed, uint32_t epoch) {
   base_seed_ = base_seed;
   epoch_ = epoch;
   occurrences_.Reset(table_->size());
+  if (index_) {
+    index_->Flush();
+    index_->Refresh();  // other processes may have added to it
+  }
   const std::lock_guard<std::mutex> lock(mutex_);
   more_indices_ = true;
 }
@@ -346,6 +353,7 @@ LoaderStats Loader::Stats() const {
     }
     stats.waiting_ns += worker->clock.OffNs(OffState::kWaiting, now);
     stats.idle_ns += worker->clock.OffNs(OffState::kIdle, now);
+    worker->sample.index_counter().AddTo(&stats.index);
   }
   consumer_wait_.AddTo(&stats.consumer_wait);
   return stats;
@@ -362,6 +370,7 @@ void LoaderStats::Add(const LoaderStats& other) {
   failed_batches += other.failed_batches;
   ready_at_request += other.ready_at_request;
   max_running = std::max(max_running, other.max_running);
+  index.Add(other.index);
 }
 
 }  // namespace stoker

@@ -31,10 +31,12 @@
 #include "io/file_reader.h"
 #include "io/sample_table.h"
 #include "memory/host_allocator.h"
+#include "pipeline/decode_index.h"
 #include "pipeline/executor.h"
 #include "pipeline/load_sample.h"
 #include "pipeline/occurrence_counter.h"
 #include "stats/histogram.h"
+#include "stats/index_counter.h"
 #include "stats/worker_clock.h"
 
 namespace stoker {
@@ -64,6 +66,7 @@ struct LoaderStats {
   uint64_t failed_batches = 0;
   uint64_t ready_at_request = 0;  // batches that were complete when they were asked for
   int max_running = 0;            // the most workers that ran at one time
+  IndexCounts index;
 
   // Takes in what another loader has measured; the first batch is the earlier record's.
   void Add(const LoaderStats& other);
@@ -73,9 +76,10 @@ class Loader {
  public:
   // `executor` may be null when options.workers is 0. Throws std::invalid_argument where the plan
   // gives no fixed size, or an option is out of range.
+  // `index` may be null (none), and shared by loaders of the same table.
   Loader(std::shared_ptr<const SampleTable> table, const SamplePlan& plan,
          const LoaderOptions& options, std::shared_ptr<HostAllocator> allocator,
-         std::shared_ptr<Executor> executor);
+         std::shared_ptr<Executor> executor, std::shared_ptr<DecodeIndex> index = nullptr);
   // Drops what is in flight and waits for the samples that are being worked on.
   ~Loader();
   Loader(const Loader&) = delete;
@@ -128,6 +132,7 @@ class Loader {
   const LoaderOptions options_;
   const std::shared_ptr<HostAllocator> allocator_;
   const std::shared_ptr<Executor> executor_;
+  const std::shared_ptr<DecodeIndex> index_;
   const pid_t pid_;
   const Size size_;
   const size_t sample_bytes_;
