@@ -13,7 +13,8 @@ from . import transforms  # noqa: E402
 from .dataloader import AutoWorkers, DataLoader  # noqa: E402
 from .datasets import ImageFolder, ImageList, NativeDataset, decode  # noqa: E402
 from .errors import DataError  # noqa: E402
-from .stats import Durations, LoaderStats  # noqa: E402
+from .plan import Plan  # noqa: E402
+from .stats import Durations, IndexStats, LoaderStats  # noqa: E402
 
 __version__ = "0.1.0"
 
@@ -24,8 +25,10 @@ __all__ = [
     "Durations",
     "ImageFolder",
     "ImageList",
+    "IndexStats",
     "LoaderStats",
     "NativeDataset",
+    "Plan",
     "__version__",
     "decode",
     "transforms",

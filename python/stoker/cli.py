@@ -127,6 +127,55 @@ def bench(
 
 
 @app.command()
+def index(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images, at any depth.")],
+    out: Annotated[Path | None, typer.Option(help="The index file; default: stoker.index in DIR.")] = None,
+    info: Annotated[bool, typer.Option("--info", help="Say what the index covers and saves.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every entry against libjpeg-turbo.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(help="Threads; default: all usable cores.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Make the decode index of a folder of images, so that crops of its JPEGs decode faster.
+
+    Adds what an index that is there lacks, and can be interrupted and run again. The images stay as
+    they are.
+    """
+    from rich.console import Console
+
+    from . import index_command as command
+    from ._progress import progress
+
+    console = Console(stderr=True)
+    try:
+        if info and verify:
+            raise ValueError("--info and --verify are two runs")
+        if workers is not None and workers < 1:
+            raise ValueError("workers must be at least 1")
+        report: command.BuildReport | command.VerifyReport | command.InfoReport
+        if info:
+            report = command.info(folder, out, workers)
+            words = command.render_info(report)
+        else:
+            with progress(console, "images") as on_progress:
+                if verify:
+                    report = command.verify(folder, out, workers, on_progress)
+                    words = command.render_verify(report)
+                else:
+                    report = command.build(folder, out, workers, on_progress)
+                    words = command.render_build(report)
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f"stoker index: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    print(json.dumps(command.as_dict(report), indent=2) if as_json else words)
+    if isinstance(report, command.BuildReport) and report.interrupted:
+        raise typer.Exit(130)
+    if isinstance(report, command.VerifyReport) and report.wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
 def env(as_json: _Json = False) -> None:
     """Print what a bug report or a figure should come with."""
     facts = {"stoker": __version__, **environment()}

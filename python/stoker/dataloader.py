@@ -17,7 +17,9 @@ from . import _C
 from ._cpus import auto_workers, usable_cores
 from .datasets import NativeDataset
 from .errors import DataError
-from .stats import ConsumerClock, Durations, LoaderStats, render
+from .index import IndexLike, check, named, open_index
+from .plan import Plan, make_plan
+from .stats import ConsumerClock, Durations, IndexStats, LoaderStats, render
 
 __all__ = ["AutoWorkers", "DataLoader"]
 
@@ -86,6 +88,10 @@ class DataLoader(torch_data.DataLoader[T]):
             and transforms without a bilinear or bicubic resize, are exact in either mode.
         dct_scaling: with "fast", reduce JPEGs while decoding as long as the crop is at least four
             times as large as the result. For large photographs; less like Pillow.
+        index: the decode index, by which a crop decodes only what it touches of a JPEG; the same pixels
+            in less time. "auto" (default): the one that ``stoker index`` has left in the data's folder,
+            or one above; what that lacks is added, as a by-product of the first epoch, to one in the
+            user's cache folder. A path: that file, made where there is none. None: no index.
         worker_init_fn, multiprocessing_context: not used on the native path: it has no processes.
         collate_fn: on the native path it gets (image, target) samples in the consumer's thread.
 
@@ -116,7 +122,9 @@ class DataLoader(torch_data.DataLoader[T]):
         memory_format: torch.memory_format = torch.contiguous_format,
         pixels: PixelMode = "fast",
         dct_scaling: bool = False,
+        index: IndexLike = "auto",
     ) -> None:
+        check(index)
         if pixels not in ("fast", "exact"):
             raise ValueError(f'pixels must be "fast" or "exact", got {pixels!r}')
         if dct_scaling and pixels == "exact":
@@ -134,7 +142,10 @@ class DataLoader(torch_data.DataLoader[T]):
         self.memory_format = memory_format
         self.pixels: PixelMode = pixels
         self.dct_scaling = dct_scaling
+        self.index = index
         self._forget()
+        if native and index not in ("auto", None):
+            named(dataset._table.root, index)  # type: ignore[attr-defined]
         super().__init__(
             dataset,
             batch_size=batch_size,
@@ -161,10 +172,11 @@ class DataLoader(torch_data.DataLoader[T]):
         self._spare: _C.Loader | None = None  # a core that no iterator is using
         self._cores: dict[_C.Loader, Any] = {}  # all that exist, and what each was made for
         self._past = _C.StatsSum()  # what those measured that are gone
+        self._opened: tuple[int, _C.DecodeIndex | None] | None = None  # the index, and by which process
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, as pickled for another process, has measured nothing and has a core of its own."""
-        own = ("_clock", "_spare", "_cores", "_past", "_iterator")
+        own = ("_clock", "_spare", "_cores", "_past", "_opened", "_iterator")
         return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -204,10 +216,20 @@ class DataLoader(torch_data.DataLoader[T]):
             plan.exact_pixels = self.pixels == "exact"
             plan.dct_scaling = self.dct_scaling
             prefetch = (self.prefetch_factor or 2) if self.num_workers > 0 else 1
-            core = _C.Loader(dataset._table, plan, self.num_workers, prefetch, self.pin_memory)
+            core = _C.Loader(
+                dataset._table, plan, self.num_workers, prefetch, self.pin_memory, self._decode_index()
+            )
             _running.add(core)
             self._cores[core] = made_for
         return core
+
+    def _decode_index(self) -> _C.DecodeIndex | None:
+        """The decode index, opened when first asked for (in each process)."""
+        dataset = self.dataset
+        assert isinstance(dataset, NativeDataset)
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = os.getpid(), open_index(dataset._table, self.index)
+        return self._opened[1]
 
     def _return_core(self, core: _C.Loader) -> None:
         self._leave_inherited()
@@ -252,7 +274,14 @@ class DataLoader(torch_data.DataLoader[T]):
             stages={name: Durations(**s) for name, s in core_stats.get("stages", {}).items()},
             waiting_s=float(core_stats.get("waiting_s", 0.0)),
             idle_s=float(core_stats.get("idle_s", 0.0)),
+            index=IndexStats(**core_stats.get("index", {})),
+            index_problem=self._opened[1].problem if self._opened and self._opened[1] else "",
         )
+
+    def plan(self) -> Plan:
+        """What runs where, part by part, and why; ``print`` it."""
+        index = self._decode_index() if self.native else None
+        return make_plan(self, self._python_reason, index)
 
     def report(self) -> str:
         """How long the training loop waited for data, and why, in words."""

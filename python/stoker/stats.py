@@ -26,6 +26,39 @@ class Durations:
 
 
 @dataclass(frozen=True)
+class IndexStats:
+    """What the decode index did for the samples handed over; each is one of the first five.
+
+    Attributes:
+        used: decoded from checkpoints on.
+        nothing: known, but without checkpoints: other codings and formats, small files.
+        unknown: not in the index, and not added (recording is off or has failed, the file is too
+            small for an entry, was changed a moment ago, or waits to be written already).
+        recorded: not in the index, and added.
+        rejected: the index contradicts the file, which was decoded without it.
+        decoded_bytes: entropy-coded data decoded for the samples that used it.
+        plain_bytes: what would have been decoded for them without it.
+    """
+
+    used: int = 0
+    nothing: int = 0
+    unknown: int = 0
+    recorded: int = 0
+    rejected: int = 0
+    decoded_bytes: int = 0
+    plain_bytes: int = 0
+
+    @property
+    def samples(self) -> int:
+        return self.used + self.nothing + self.unknown + self.recorded + self.rejected
+
+    @property
+    def saved_share(self) -> float:
+        """Share of the entropy-coded data that need not be decoded, in [0, 1]."""
+        return 1 - self.decoded_bytes / self.plain_bytes if self.plain_bytes > 0 else 0.0
+
+
+@dataclass(frozen=True)
 class LoaderStats:
     """What a loader has measured since it was made, over all its epochs.
 
@@ -41,6 +74,8 @@ class LoaderStats:
         stages: "read", "decode", "transform": time per sample, over all workers (native).
         waiting_s: workers' time with every batch ahead full, the consumer being slower (native).
         idle_s: workers' time with nothing to do, as between epochs (native).
+        index: what the decode index did (native).
+        index_problem: why nothing is added to it any more; "" where there is no reason.
     """
 
     path: str
@@ -55,6 +90,8 @@ class LoaderStats:
     stages: dict[str, Durations]
     waiting_s: float
     idle_s: float
+    index: IndexStats = IndexStats()
+    index_problem: str = ""
 
     @property
     def wait_share(self) -> float:
@@ -143,6 +180,27 @@ def _verdict(stats: LoaderStats, cores: int) -> str:
     return head
 
 
+def _index_lines(stats: LoaderStats) -> list[str]:
+    """What the decode index did; nothing where it had nothing to do."""
+    index = stats.index
+    lines = []
+    if index.used:
+        lines.append(
+            f"  decode index: {index.used / index.samples:.0%} of samples used it, which saved"
+            f" {index.saved_share:.0%} of their entropy decoding"
+        )
+    elif index.recorded:
+        lines.append("  decode index: being built; the next epoch decodes less")
+    if index.rejected:
+        lines.append(
+            f"  decode index: {index.rejected:,} entries were not their files' and went unused;"
+            " stoker index DIR --verify tells which"
+        )
+    if stats.index_problem:
+        lines.append(f"  decode index: nothing is added to it: {stats.index_problem}")
+    return lines
+
+
 def render(stats: LoaderStats, cores: int, reason: str = "") -> str:
     """The report in words: verdict, evidence, and what runs where.
 
@@ -184,6 +242,7 @@ def render(stats: LoaderStats, cores: int, reason: str = "") -> str:
         f"  workers {stats.workers} · usable cores {cores} · batch ready at"
         f" {stats.ready_share:.0%} of requests · {stats.images_per_s:,.0f} images/s"
     )
+    lines += _index_lines(stats)
     if stats.failed_batches:
         lines.append(f"  {stats.failed_batches:,} batches were lost to samples that could not be loaded")
     return "\n".join(lines)

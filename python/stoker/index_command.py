@@ -1,0 +1,359 @@
+"""``stoker index DIR``: make, check and describe the decode index of a folder of images."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import _C
+from ._cpus import usable_cores
+from .bench import workload_transform
+from .datasets import IMG_EXTENSIONS, MAX_PIXELS
+from .index import Location, estimate_savings, left_in, named
+from .transforms import compile_plan
+
+Progress = Callable[[int, int], None]
+"""Called with (images so far, images in all), in the calling thread."""
+
+_CHUNK = 32  # images a task: a fraction of a second, so that Ctrl-C and progress are prompt
+_ESTIMATED = 1000  # images that savings are estimated on
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that has no part in the index, and why."""
+
+    path: str
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What one ``stoker index DIR`` did.
+
+    Attributes:
+        images: found by their names.
+        known: had an entry already.
+        checkpoints, size_only: got one; size_only: other codings than the common one, small files.
+        small: left out because even an entry without checkpoints would take more than 1 %.
+        just_changed: left out because they changed within the last two seconds, and may still.
+        failures: could not be read or decoded.
+        merged: whether the file was written anew, without entries of files that are gone.
+    """
+
+    index: str
+    images: int
+    known: int
+    checkpoints: int
+    size_only: int
+    small: int
+    just_changed: int
+    failures: list[Failure]
+    merged: bool
+    seconds: float
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What ``stoker index DIR --verify`` found: each image's entry against libjpeg-turbo's pixels."""
+
+    index: str
+    images: int
+    good: int
+    size_only: int
+    unknown: int
+    small: int
+    wrong: int
+    failures: list[Failure]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class InfoReport:
+    """What an index covers and what it saves.
+
+    Attributes:
+        entries, blocks, index_bytes: of the file; an image that changed has an entry for each state.
+        images, data_bytes: found in the folder.
+        checkpoints, size_only, unknown, small: images by what the index has of them, as they are now;
+            small: nothing, because they are too small for an entry.
+        savings: workload → share of the entropy-coded data that a sample need not decode, of what it
+            would have to without the index; on images with checkpoints.
+    """
+
+    index: str
+    entries: int
+    blocks: int
+    index_bytes: int
+    images: int
+    data_bytes: int
+    checkpoints: int
+    size_only: int
+    unknown: int
+    small: int
+    failures: list[Failure] = field(default_factory=list)
+    savings: dict[str, float] = field(default_factory=dict)
+
+
+def as_dict(report: BuildReport | VerifyReport | InfoReport) -> dict[str, Any]:
+    """The report for JSON."""
+    return asdict(report)
+
+
+def image_table(folder: Path) -> _C.SampleTable:
+    """Every image below ``folder``, by its name.
+
+    Raises FileNotFoundError where there is none, NotADirectoryError where it is no folder.
+    """
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder")
+    root = os.fsencode(folder)
+    table = _C.SampleTable(root)
+    for parent, folders, names in os.walk(root, followlinks=True):
+        folders.sort()
+        for name in sorted(names):
+            if name.decode("utf-8", "replace").lower().endswith(IMG_EXTENSIONS):
+                table.append(os.path.join(parent, name), 0)
+    if len(table) == 0:
+        raise FileNotFoundError(f"no images below {folder} (by name: {', '.join(IMG_EXTENSIONS)})")
+    table.shrink_to_fit()
+    return table
+
+
+def _locate(folder: Path, out: Path | None) -> Location:
+    if out is not None:
+        return named(os.fsencode(folder), out)
+    return left_in(os.fsencode(folder))
+
+
+def _open(folder: Path, out: Path | None, record: bool) -> tuple[_C.SampleTable, _C.DecodeIndex, str]:
+    table = image_table(folder)
+    location = _locate(folder, out)
+    if not record and not os.path.exists(location.path):
+        raise FileNotFoundError(f"{os.fsdecode(location.path)} does not exist: make it with stoker index")
+    index = _C.DecodeIndex(table.root, [location.source], record, location.root)
+    return table, index, os.fsdecode(location.path)
+
+
+def _chunks(count: int) -> Iterator[tuple[int, int]]:
+    for first in range(0, count, _CHUNK):
+        yield first, min(count, first + _CHUNK)
+
+
+class _Builders(threading.local):
+    """One builder for each thread."""
+
+    def __init__(self, index: _C.DecodeIndex) -> None:
+        self.builder = _C.IndexBuilder(index, MAX_PIXELS)
+
+
+def _in_parallel(
+    count: int,
+    workers: int | None,
+    work: Callable[[int, int], Any],
+    on_progress: Progress | None,
+) -> Iterable[Any]:
+    """Results of ``work(first, last)`` over chunks, as they come; a few chunks ahead of the threads."""
+    workers = usable_cores() if workers is None else workers
+    chunks, done = _chunks(count), 0
+    sizes: dict[Future[Any], int] = {}
+    with ThreadPoolExecutor(workers, thread_name_prefix="stoker-index") as pool:
+        try:
+            while True:
+                while len(sizes) < 2 * workers and (chunk := next(chunks, None)) is not None:
+                    sizes[pool.submit(work, *chunk)] = chunk[1] - chunk[0]
+                if not sizes:
+                    return
+                finished, _ = wait(sizes, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    done += sizes.pop(future)
+                    if on_progress is not None:
+                        on_progress(done, count)
+                    yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _failures(table: _C.SampleTable, failures: list[tuple[int, str, str]]) -> list[Failure]:
+    return [Failure(os.fsdecode(table.path(i)), stage, reason) for i, stage, reason in failures]
+
+
+def build(
+    folder: Path, out: Path | None = None, workers: int | None = None, on_progress: Progress | None = None
+) -> BuildReport:
+    """Make the index of the images below ``folder``, or add to it what it lacks.
+
+    What is done is kept when it is interrupted or killed, so that the next run goes on from there.
+
+    Raises:
+        OSError: the index cannot be written; no images.
+        ValueError: ``out`` is something else.
+    """
+    began = time.perf_counter()
+    table, index, path = _open(folder, out, record=True)
+    builders = _Builders(index)
+    counts, failures, interrupted = [0] * 5, [], False
+    try:
+        work = lambda first, last: builders.builder.build(table, first, last)  # noqa: E731
+        for some, failed in _in_parallel(len(table), workers, work, on_progress):
+            counts = [a + b for a, b in zip(counts, some)]
+            failures += failed
+            if not index.recording:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    index.flush(True)
+    if not index.recording:
+        raise OSError(f"the index could not be written: {index.problem}")
+    merged = not interrupted and index.compact_to(table)
+    return BuildReport(
+        index=path,
+        images=len(table),
+        known=counts[0],
+        checkpoints=counts[1],
+        size_only=counts[2],
+        small=counts[3],
+        just_changed=counts[4],
+        failures=_failures(table, failures),
+        merged=merged,
+        seconds=time.perf_counter() - began,
+        interrupted=interrupted,
+    )
+
+
+def verify(
+    folder: Path, out: Path | None = None, workers: int | None = None, on_progress: Progress | None = None
+) -> VerifyReport:
+    """Decode every image by libjpeg-turbo and from each of its checkpoints, and compare.
+
+    Raises FileNotFoundError where there is no index.
+    """
+    began = time.perf_counter()
+    table, index, path = _open(folder, out, record=False)
+    builders = _Builders(index)
+    counts, failures = [0] * 5, []
+    work = lambda first, last: builders.builder.verify(table, first, last)  # noqa: E731
+    for some, failed in _in_parallel(len(table), workers, work, on_progress):
+        counts = [a + b for a, b in zip(counts, some)]
+        failures += failed
+    good, size_only, unknown, small, wrong = counts
+    return VerifyReport(
+        path, len(table), good, size_only, unknown, small, wrong, _failures(table, failures),
+        time.perf_counter() - began,
+    )  # fmt: skip
+
+
+def info(folder: Path, out: Path | None = None, workers: int | None = None) -> InfoReport:
+    """What the index of the images below ``folder`` covers and saves; opens files, reads none.
+
+    Raises FileNotFoundError where there is no index.
+    """
+    table, index, path = _open(folder, out, record=False)
+    (source,) = index.sources()
+    if not source["good"]:
+        raise ValueError(f"{path} {source['state']}")
+    builders = _Builders(index)
+    counts, failures, data_bytes = [0] * 5, [], 0
+    work = lambda first, last: builders.builder.survey(table, first, last)  # noqa: E731
+    for some, failed, read in _in_parallel(len(table), workers, work, None):
+        counts = [a + b for a, b in zip(counts, some)]
+        failures += failed
+        data_bytes += read
+    savings = {}
+    for workload in ("W1", "W2"):
+        share = estimate_savings(index, table, compile_plan(workload_transform(workload)), _ESTIMATED)
+        if share is not None:
+            savings[workload] = share
+    return InfoReport(
+        index=path,
+        entries=source["entries"],
+        blocks=source["blocks"],
+        index_bytes=source["bytes"],
+        images=len(table),
+        data_bytes=data_bytes,
+        checkpoints=counts[0],
+        size_only=counts[1],
+        unknown=counts[2],
+        small=counts[3],
+        failures=_failures(table, failures),
+        savings=savings,
+    )
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"
+
+
+def _failure_lines(failures: list[Failure]) -> list[str]:
+    if not failures:
+        return []
+    lines = [f"  {len(failures):,} images have no part in it:"]
+    lines += [f"    {f.path}: cannot {f.stage}: {f.reason}" for f in failures[:5]]
+    return [*lines, *(["    …"] if len(failures) > 5 else [])]
+
+
+def render_build(report: BuildReport) -> str:
+    """The report in words."""
+    made = report.checkpoints + report.size_only
+    done = f"{report.index}: {made:,} entries added, {report.known:,} were there"
+    if report.interrupted:
+        done = f"Interrupted. {done}; run the same command again to go on."
+    lines = [
+        done,
+        f"  {report.images:,} images · new ones: {report.checkpoints:,} with checkpoints,"
+        f" {report.size_only:,} with their size only · {report.small:,} too small for an entry"
+        f" · {report.seconds:.1f} s",
+    ]
+    if report.just_changed:
+        lines.append(f"  {report.just_changed:,} changed a moment ago: run the command again for them")
+    if report.merged:
+        lines.append("  merged into one block, without entries of files that are gone")
+    return "\n".join([*lines, *_failure_lines(report.failures)])
+
+
+def render_verify(report: VerifyReport) -> str:
+    """The report in words: the verdict first."""
+    if report.wrong:
+        head = f"{report.index}: {report.wrong:,} entries are WRONG; delete the file and make it anew."
+    elif report.unknown:
+        head = f"{report.index}: all that it has is right; {report.unknown:,} images it does not know."
+    else:
+        head = f"{report.index}: all entries are right."
+    lines = [
+        head,
+        f"  {report.images:,} images · {report.good:,} give libjpeg-turbo's pixels from each checkpoint ·"
+        f" {report.size_only:,} have their size only · {report.small:,} are too small for an entry"
+        f" · {report.seconds:.1f} s",
+    ]
+    return "\n".join([*lines, *_failure_lines(report.failures)])
+
+
+_WORKLOADS = {"W1": "RandomResizedCrop(224)", "W2": "Resize(256) + CenterCrop(224)"}
+
+
+def render_info(report: InfoReport) -> str:
+    """The report in words."""
+    covered = report.images - report.unknown
+    share = report.index_bytes / max(1, report.data_bytes)
+    lines = [
+        f"{report.index}: covers {covered / report.images:.1%} of {report.images:,} images",
+        f"  size        {_size(report.index_bytes)}, {share:.2%} of the images' {_size(report.data_bytes)}"
+        f" · {report.entries:,} entries in {report.blocks:,} blocks",
+        f"  images      {report.checkpoints:,} with checkpoints · {report.size_only:,} with their size only"
+        f" · {report.small:,} too small for an entry · {report.unknown:,} unknown or changed since",
+    ]
+    for workload, saved in report.savings.items():
+        lines.append(f"  saves       {saved:.0%} of the entropy decoding of {_WORKLOADS[workload]}")
+    return "\n".join([*lines, *_failure_lines(report.failures)])
