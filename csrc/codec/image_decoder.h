@@ -40,9 +40,8 @@ class ImageDecoder {
   bool DecodePlanes(const Rect& region, int dct_scale, YccPlanes* planes);
 
   ImageFormat format() const { return format_; }
-  // Of the image as it is stored, and how to turn it upright (orientation.h).
+  // Of the image as it is stored, not turned upright.
   Size stored_size() const { return stored_size_; }
-  int orientation() const { return orientation_; }
   // Gives scratch memory above `limit` bytes back, after an unusually large image.
   void ShrinkTo(size_t limit);
 

@@ -27,6 +27,24 @@ int OpenReadOnly(const char* path) {
   return fd;
 }
 
+// Calls `read_some` with where the next bytes go and how many are there until all `bytes` are, of a
+// file that has `file_bytes`.
+template <typename ReadSome>
+void ReadFully(uint8_t* to, size_t bytes, size_t file_bytes, const ReadSome& read_some) {
+  size_t done = 0;
+  while (done < bytes) {
+    const ssize_t got = read_some(to + done, done);
+    if (got > 0) {
+      done += static_cast<size_t>(got);
+    } else if (got == 0) {
+      throw StageError(Stage::kRead, "the file shrank while it was read: " + std::to_string(done) +
+                                         " of " + std::to_string(file_bytes) + " bytes");
+    } else if (errno != EINTR) {
+      throw SystemError("cannot read the file", errno);
+    }
+  }
+}
+
 }  // namespace
 
 UniqueFd::~UniqueFd() {
@@ -61,29 +79,44 @@ ByteSpan ReadFile(const UniqueFd& fd, ByteBuffer* buffer, ReadFn read_fn) {
 ByteSpan ReadFile(const UniqueFd& fd, uint64_t bytes, ByteBuffer* buffer, ReadFn read_fn) {
   if (read_fn == nullptr) read_fn = &::read;
   const auto size = static_cast<size_t>(bytes);
-  uint8_t* data = buffer->Reserve(size);
-  size_t done = 0;
-  while (done < size) {
-    const ssize_t got = read_fn(fd.get(), data + done, size - done);
-    if (got > 0) {
-      done += static_cast<size_t>(got);
-    } else if (got == 0) {
-      throw StageError(Stage::kRead, "the file shrank while it was read: " + std::to_string(done) +
-                                         " of " + std::to_string(size) + " bytes");
-    } else if (errno != EINTR) {
-      throw SystemError("cannot read the file", errno);
-    }
+  uint8_t* const data = buffer->Reserve(size);
+  ReadFully(data, size, size,
+            [&](uint8_t* to, size_t done) { return read_fn(fd.get(), to, size - done); });
+  return {data, size};
+}
+
+ByteSpan ReadFileParts(const UniqueFd& fd, uint64_t bytes, const std::vector<FileRange>& parts,
+                       ByteBuffer* buffer) {
+  const auto size = static_cast<size_t>(bytes);
+  uint8_t* const data = buffer->Reserve(size);
+  for (const FileRange& part : parts) {
+    ReadFully(data + part.begin, part.bytes, size, [&](uint8_t* to, size_t done) {
+      return pread(fd.get(), to, part.bytes - done, static_cast<off_t>(part.begin + done));
+    });
   }
   return {data, size};
+}
+
+void AdviseWillNeed(const UniqueFd& fd, const FileRange& part) {
+  posix_fadvise(fd.get(), static_cast<off_t>(part.begin), static_cast<off_t>(part.bytes),
+                POSIX_FADV_WILLNEED);
 }
 
 ReadAheadSlot::~ReadAheadSlot() { Take(); }
 
 void ReadAheadSlot::Start(const char* path) {
-  if (fd_.load(std::memory_order_relaxed) != kEmpty) return;
-  UniqueFd fd(OpenReadOnly(path));
+  UniqueFd fd = Open(path);
   if (!fd.valid()) return;
-  posix_fadvise(fd.get(), 0, 0, POSIX_FADV_WILLNEED);  // advice: may fail
+  AdviseWillNeed(fd, {0, 0});
+  Keep(std::move(fd));
+}
+
+UniqueFd ReadAheadSlot::Open(const char* path) const {
+  if (fd_.load(std::memory_order_relaxed) != kEmpty) return UniqueFd();
+  return UniqueFd(OpenReadOnly(path));
+}
+
+void ReadAheadSlot::Keep(UniqueFd fd) {
   int expected = kEmpty;
   if (fd_.compare_exchange_strong(expected, fd.get(), std::memory_order_acq_rel)) fd.Release();
 }

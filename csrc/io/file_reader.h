@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "base/bytes.h"
 
@@ -61,6 +62,19 @@ UniqueFd OpenFile(const char* path);
 // The first `bytes` of a file, in `buffer`, valid until the buffer's next use. Goes on after short
 // reads and EINTR; a file that shrinks meanwhile is an error.
 ByteSpan ReadFile(const UniqueFd& fd, uint64_t bytes, ByteBuffer* buffer, ReadFn read_fn = nullptr);
+struct FileRange {
+  uint64_t begin;
+  uint64_t bytes;
+};
+
+// As the first `bytes` of a file, but only those within `parts` are read; what lies between them is
+// undefined.
+ByteSpan ReadFileParts(const UniqueFd& fd, uint64_t bytes, const std::vector<FileRange>& parts,
+                       ByteBuffer* buffer);
+
+// Asks the kernel to fetch a part of a file; 0 bytes: to its end. Only advice: nothing fails.
+void AdviseWillNeed(const UniqueFd& fd, const FileRange& part);
+
 // All of it.
 ByteSpan ReadFile(const UniqueFd& fd, ByteBuffer* buffer, ReadFn read_fn = nullptr);
 
@@ -76,6 +90,10 @@ class ReadAheadSlot {
   // Opens `path`, starts the kernel's read-ahead and keeps the descriptor for Take(). Does nothing
   // where Take() was there first. An error is not reported: it comes again at the sample's turn.
   void Start(const char* path);
+  // The same in steps: an invalid descriptor where there is nothing (more) to do; and what was
+  // opened, after AdviseWillNeed.
+  UniqueFd Open(const char* path) const;
+  void Keep(UniqueFd fd);
   // The descriptor, or an invalid one where Start() has not happened (and now never will).
   UniqueFd Take();
 

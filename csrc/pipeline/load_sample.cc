@@ -17,7 +17,7 @@ SampleWorker::SampleWorker(const SamplePlan& plan, std::shared_ptr<DecodeIndex> 
     : plan_(plan),
       decoder_(plan.decode),
       plane_resizer_(plan.plane_weights),
-      index_(std::move(index)) {}
+      reader_(plan, std::move(index)) {}
 
 void SampleWorker::LoadSample(const SampleTable& table, const SampleKey& key, ReadAheadSlot* ahead,
                               WorkerClock* clock, void* slot) {
@@ -29,12 +29,11 @@ void SampleWorker::LoadSample(const SampleTable& table, const SampleKey& key, Re
     UniqueFd fd = ahead->Take();
     table.PathTo(key.index, &path_);
     if (!fd.valid()) fd = OpenFile(path_.c_str());
-    const ByteSpan bytes = index_ ? ReadSample(fd) : ReadFile(fd, &file_);
+    const ByteSpan bytes = reader_.Read(fd, path_, key, &file_);
     clock->Lap(Stage::kRead);
 
     stage = Stage::kDecode;
-    Prepare(bytes, key, index_ ? &use_ : nullptr);
-    if (index_) RecordSample();
+    PrepareSample(fd, bytes, key);
     clock->Lap(Stage::kDecode);
 
     stage = Stage::kTransform;
@@ -51,37 +50,24 @@ void SampleWorker::LoadSample(const SampleTable& table, const SampleKey& key, Re
   plane_resizer_.ShrinkTo(kKeptScratchBytes);
 }
 
-// Reads the file, and decides what its decoding has to do with checkpoints.
-ByteSpan SampleWorker::ReadSample(const UniqueFd& fd) {
-  use_ = {};
-  outcome_ = IndexOutcome::kUnknown;
-  identity_ = IdentifyFile(fd);
-  const bool known = index_->Find(path_, identity_, &cursor_, &checkpoints_);
-  const ByteSpan bytes = ReadFile(fd, identity_.bytes, &file_);
-  // What was changed while it was read is no file that an index could know.
-  if (!(IdentifyFile(fd) == identity_)) return bytes;
-  if (known) {
-    outcome_ = IndexOutcome::kNothing;
-    if (checkpoints_.usable()) use_.use = &checkpoints_;
-  } else {
-    use_.budget_bytes = index_->BudgetToRecord(path_, identity_, &cursor_);
-    if (use_.budget_bytes > 0) use_.record = &checkpoints_;
-  }
-  return bytes;
+void SampleWorker::ReadAhead(const SampleTable& table, const SampleKey& key, ReadAheadSlot* slot) {
+  table.PathTo(key.index, &ahead_path_);
+  reader_.ReadAhead(ahead_path_, key, slot);
 }
 
-// After decoding: counts what the index did, and leaves there what it did not know.
-void SampleWorker::RecordSample() {
-  if (use_.used) outcome_ = IndexOutcome::kUsed;
-  if (use_.rejected) outcome_ = IndexOutcome::kRejected;
-  if (use_.record != nullptr) {
-    outcome_ = IndexOutcome::kRecorded;
-    if (!use_.recorded) checkpoints_.Clear();
-    checkpoints_.size = decoder_.stored_size();
-    checkpoints_.orientation = decoder_.orientation();
-    index_->Record(path_, identity_, use_.budget_bytes, &checkpoints_, &cursor_);
+// Prepare, by what the index knows of the file. Where only a part of it was read and that does not
+// do, from the whole of it.
+void SampleWorker::PrepareSample(const UniqueFd& fd, ByteSpan bytes, const SampleKey& key) {
+  try {
+    Prepare(bytes, key, reader_.use());
+  } catch (const StageError&) {
+    if (!reader_.partial()) throw;
   }
-  index_counter_.Count(outcome_, use_.decoded_bytes, use_.plain_bytes);
+  if (reader_.MustReadWhole()) {
+    bytes = ReadFile(fd, &file_);
+    Prepare(bytes, key);
+  }
+  reader_.Finish(decoder_, bytes);
 }
 
 Size SampleWorker::Prepare(ByteSpan bytes, const SampleKey& key, CheckpointUse* checkpoints) {
@@ -110,27 +96,6 @@ void SampleWorker::Write(void* slot) {
   }
   const ImageView image = applier_.Apply(geometry_, decoded_);
   WriteSample(image, geometry_.flip_horizontal, geometry_.flip_vertical, plan_.format, slot);
-}
-
-std::optional<Size> SamplePlan::FixedSize() const {
-  std::optional<Size> size;
-  for (const Op& op : ops) {
-    switch (op.kind) {
-      case OpKind::kCenterCrop:
-      case OpKind::kRandomCrop:
-      case OpKind::kRandomResizedCrop: size = op.size; break;
-      case OpKind::kResize:
-        if (op.short_side <= 0) {
-          size = op.size;
-        } else if (size) {
-          size = ResizedSize(op, *size);
-        }
-        break;
-      case OpKind::kRandomHorizontalFlip:
-      case OpKind::kRandomVerticalFlip: break;
-    }
-  }
-  return size;
 }
 
 }  // namespace stoker

@@ -5,48 +5,22 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "base/bytes.h"
 #include "base/planes.h"
 #include "codec/image_decoder.h"
 #include "image/apply_geometry.h"
 #include "image/geometry.h"
-#include "image/ops.h"
 #include "image/philox.h"
-#include "image/plane_weights.h"
 #include "image/resize_planes.h"
 #include "image/write_sample.h"
 #include "io/file_reader.h"
 #include "io/sample_table.h"
-#include "pipeline/decode_index.h"
-#include "stats/index_counter.h"
+#include "pipeline/indexed_reader.h"
+#include "pipeline/sample_plan.h"
 #include "stats/worker_clock.h"
 
 namespace stoker {
-
-// Which pixels a sample has. kExact: Pillow's, bit for bit. kFast: crop, resize and flip on the
-// planes of a JPEG, colours converted at the result's size; within rounding of the same. Images and
-// operations that have no fast way take the exact one.
-enum class PixelMode : uint8_t { kFast, kExact };
-
-// What is done to every sample; compiled once from the transforms, constant afterwards.
-struct SamplePlan {
-  PixelMode pixels = PixelMode::kExact;
-  // Reduce JPEGs in the DCT domain while the crop is at least four times as large as the result,
-  // across and down. Faster on large photographs, and less like Pillow. kFast only.
-  bool dct_scaling = false;
-  DecodeOptions decode;
-  std::vector<Op> ops;
-  SampleFormat format;
-
-  // The size that every sample comes out with, whatever its own; none where that depends on the
-  // sample, so that samples cannot share a batch.
-  std::optional<Size> FixedSize() const;
-
-  // Weights of the fast mode's resizes, shared by all workers of the plan and its copies.
-  std::shared_ptr<PlaneWeightCache> plane_weights = std::make_shared<PlaneWeightCache>();
-};
 
 // Everything that a worker needs and reuses: buffers, decoder, scratch. Threads: one at a time.
 class SampleWorker {
@@ -67,11 +41,14 @@ class SampleWorker {
   Size PrepareFile(const std::string& path, const SampleKey& key);
   void Write(void* slot);
 
-  const IndexCounter& index_counter() const { return index_counter_; }
+  // Opens the file of a sample whose turn comes later and asks the kernel to fetch what will be
+  // read of it; leaves it in `slot`. Errors come at the sample's turn.
+  void ReadAhead(const SampleTable& table, const SampleKey& key, ReadAheadSlot* slot);
+
+  const IndexCounter& index_counter() const { return reader_.counter(); }
 
  private:
-  ByteSpan ReadSample(const UniqueFd& fd);
-  void RecordSample();
+  void PrepareSample(const UniqueFd& fd, ByteSpan bytes, const SampleKey& key);
 
   const SamplePlan plan_;
   ImageDecoder decoder_;
@@ -79,19 +56,13 @@ class SampleWorker {
   Geometry geometry_;
   ByteBuffer file_;
   std::string path_;
+  std::string ahead_path_;
   // What Prepare has decoded: planes for the fast mode where fast_ is set, else pixels.
   PlaneResizer plane_resizer_;
   std::optional<PlaneResize> fast_;
   YccPlanes planes_;
   ImageView decoded_;
-  // What the index knows of the file at path_, or will.
-  const std::shared_ptr<DecodeIndex> index_;
-  DecodeIndex::Cursor cursor_;
-  FileIdentity identity_;
-  Checkpoints checkpoints_;
-  CheckpointUse use_;
-  IndexOutcome outcome_ = IndexOutcome::kUnknown;
-  IndexCounter index_counter_;
+  IndexedReader reader_;
 };
 
 }  // namespace stoker

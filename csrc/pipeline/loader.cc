@@ -60,6 +60,9 @@ struct Loader::Job {
   std::optional<DataError> error;
   size_t error_position = 0;
 
+  SampleKey Key(size_t position) const {
+    return {base_seed, epoch, static_cast<uint64_t>(indices[position]), occurrences[position]};
+  }
   bool done() const { return left.load(std::memory_order_acquire) == 0; }
   // Nobody claims what nobody has claimed yet.
   void Abandon() { next.store(indices.size(), std::memory_order_relaxed); }
@@ -70,7 +73,6 @@ struct Loader::Worker {
       : sample(plan, std::move(index)), clock(now_ns) {}
   SampleWorker sample;
   WorkerClock clock;
-  std::string ahead_path;
 };
 
 Loader::Loader(std::shared_ptr<const SampleTable> table, const SamplePlan& plan,
@@ -251,8 +253,7 @@ bool Loader::LoadOne(Job* job, Worker* worker) {
   if (position >= job->indices.size()) return false;
   worker->clock.Mark(NowNs());
   ReadAhead(job, position + read_ahead_, worker);
-  const auto index = static_cast<uint64_t>(job->indices[position]);
-  const SampleKey key{job->base_seed, job->epoch, index, job->occurrences[position]};
+  const SampleKey key = job->Key(position);
   std::optional<DataError> error;
   try {
     worker->sample.LoadSample(*table_, key, &job->ahead[position], &worker->clock,
@@ -260,7 +261,8 @@ bool Loader::LoadOne(Job* job, Worker* worker) {
   } catch (const DataError& e) {
     error = e;
   } catch (const std::exception& e) {
-    error.emplace(static_cast<int64_t>(index), table_->Path(index), Stage::kTransform, e.what());
+    error.emplace(static_cast<int64_t>(key.index), table_->Path(key.index), Stage::kTransform,
+                  e.what());
   }
   if (error) {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -283,8 +285,7 @@ void Loader::ReadAhead(Job* job, size_t position, Worker* worker) const {
     job = job->following.load(std::memory_order_acquire);
   }
   if (job == nullptr) return;
-  table_->PathTo(static_cast<size_t>(job->indices[position]), &worker->ahead_path);
-  job->ahead[position].Start(worker->ahead_path.c_str());
+  worker->sample.ReadAhead(*table_, job->Key(position), &job->ahead[position]);
 }
 
 // With no workers: the consumer's thread works on `job` until it is done or the time is up.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/error.h"
 #include "codec/jpeg/inverse_dct.h"
 
 namespace stoker {
@@ -60,6 +61,8 @@ bool BaselineDecoder::ExtractAll() {
 bool BaselineDecoder::ExtractRuns(const McuRect& mcus) {
   const std::vector<Checkpoint>& at = using_->at;
   const ByteSpan scan{jpeg_.data + header_.scan_begin, jpeg_.size - header_.scan_begin};
+  const uint64_t first_byte = checkpoints_->data_begin;
+  const uint64_t end = checkpoints_->partial() ? checkpoints_->data_end : scan.size;
   using_->RunsUnder(mcus, &runs_);
   bit_at_.resize(at.size());
   scan_.BeginParts(scan.size + runs_.size());
@@ -69,12 +72,13 @@ bool BaselineDecoder::ExtractRuns(const McuRect& mcus) {
       const uint64_t from = at[k].bit / 8;
       const uint64_t to = at[k + 1].bit / 8;
       place(k);
-      if (to > scan.size || !scan_.Append({scan.data + from, to - from})) return false;
+      if (from < first_byte || to > end || !scan_.Append({scan.data + from, to - from}))
+        return false;
     }
     place(run.last);
     if (at[run.last].bit % 8 != 0) {
       const uint64_t last_byte = at[run.last].bit / 8;
-      if (last_byte >= scan.size) return false;
+      if (last_byte >= end) return false;
       scan_.AppendByte(scan[last_byte]);
     }
   }
@@ -250,6 +254,9 @@ bool BaselineDecoder::Decode(const Rect& region, int dct_scale, YccPlanes* plane
   ReservePlanes(mcus, layout);
   const bool use = checkpoints_ != nullptr && checkpoints_->use != nullptr;
   if (!use || !DecodeByCheckpoints(mcus, layout, dct_scale)) {
+    if (use && checkpoints_->partial()) {
+      throw StageError(Stage::kDecode, "the decode index's checkpoints are not this file's");
+    }
     if (!ExtractAll()) return false;
     const bool record = checkpoints_ != nullptr && checkpoints_->record != nullptr;
     const int step = record ? RecordingStep(header_, checkpoints_->budget_bytes) : 0;

@@ -8,7 +8,8 @@
 // gets the file (jpeg_decoder.h). Nor with checkpoints: it compares its state with each that it
 // passes, and after the first difference decodes without any.
 //
-// One per worker, reused; owns the planes. Threads: one at a time. Throws std::bad_alloc only.
+// One per worker, reused; owns the planes. Threads: one at a time. Throws std::bad_alloc, and as
+// CheckpointUse says.
 #pragma once
 
 #include <array>
@@ -30,6 +31,11 @@ namespace stoker {
 struct CheckpointUse {
   // Decode by these, where they fit. Must outlive the decoding.
   const Checkpoints* use = nullptr;
+  // Where data_end is not 0, nothing is there of the file but its header and these bytes of the
+  // entropy-coded data: a decoding that cannot go by them alone throws StageError(kDecode).
+  uint64_t data_begin = 0;
+  uint64_t data_end = 0;
+  bool partial() const { return data_end > 0; }
   // Make some, which means decoding the file to its end: more than `budget_bytes` hold, so that
   // Checkpoints::PackWithin has a choice.
   Checkpoints* record = nullptr;
