@@ -33,7 +33,15 @@ std::shared_ptr<DecodeIndex> MakeIndex(const std::string& samples_root,
   options.record = record;
   options.index_root = index_root;
   options.share = share;
-  return std::make_shared<DecodeIndex>(std::move(options));
+  return {new DecodeIndex(std::move(options)), [](DecodeIndex* index) {
+            // Its end waits for a disk, with which Python has nothing to do.
+            if (PyGILState_Check() != 0) {
+              const py::gil_scoped_release no_gil;
+              delete index;
+            } else {
+              delete index;
+            }
+          }};
 }
 
 py::dict SourceDict(const DecodeIndex::SourceInfo& info) {

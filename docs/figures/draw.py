@@ -1,6 +1,6 @@
 """Draws the README's table and chart from committed figures, so that they say what was measured.
 
-    python docs/figures/draw.py       # docs/figures/*.json → README.md, docs/peers.svg, docs/cost-growth.md
+    python docs/figures/draw.py       # docs/figures/*.json → README.md, docs/*.svg, docs/*.md
     python docs/figures/draw.py --take ROWS.jsonl …   # first make peers.json of a benchmark's rows
 
 A row is one run of one loader: {"key", "version", "workload", "round", "images_per_s",
@@ -24,12 +24,15 @@ PEERS = HERE / "peers.json"
 CHART = ROOT / "docs" / "peers.svg"
 GROWTH = HERE / "cost_growth.json"  # an array of what tests/bench/cost_growth.py prints
 GROWTH_PAGE = ROOT / "docs" / "cost-growth.md"
+SAVINGS = HERE / "index_savings.json"  # what tests/bench/index_savings.py prints
+INDEX_PAGE = ROOT / "docs" / "decode-index.md"
 MAX_OTHER_CPUS = 0.1
 
 # What loaders are called, in words; others go by their key.
 NAMES = {
     "stoker": "Stoker",
     "stoker_exact": 'Stoker, pixels="exact"',
+    "stoker_noindex": "Stoker, index=None",
     "dali": "DALI, CPU operators",
     "dali_dlpack": "DALI, CPU operators, DLPack",
     "dali_fast": "DALI, CPU operators, fast IDCT",
@@ -133,6 +136,20 @@ def growth_table(loaders: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def savings_table(savings: dict[str, Any]) -> str:
+    """CPU time with the index, of that without, over image size, crop and the index's share."""
+    shares = list(next(iter(next(iter(savings["ratio"].values())).values())))
+    lines = [
+        "| image, Mpx | crop, of its area | " + " | ".join(f"{float(s):.2%}" for s in shares) + " |",
+        "| --- " * (2 + len(shares)) + "|",
+    ]
+    for megapixels, crops in savings["ratio"].items():
+        for crop, ratios in crops.items():
+            cells = " | ".join(f"{ratio:.2f}" for ratio in ratios.values())
+            lines.append(f"| {megapixels} | {float(crop):.0%} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
 def chart(figures: dict[str, Any], file: Path) -> None:
     """Bars of CPU time per image, a panel for each workload."""
     import matplotlib
@@ -182,6 +199,8 @@ def main() -> None:
     chart(figures, CHART)
     growth = growth_table(json.loads(GROWTH.read_text()))
     GROWTH_PAGE.write_text(readme_with(growth, GROWTH_PAGE.read_text()))
+    savings = savings_table(json.loads(SAVINGS.read_text()))
+    INDEX_PAGE.write_text(readme_with(savings, INDEX_PAGE.read_text()))
 
 
 if __name__ == "__main__":

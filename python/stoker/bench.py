@@ -25,6 +25,7 @@ from . import _C
 from ._cpus import auto_workers, usable_cores
 from .dataloader import DataLoader, PixelMode
 from .datasets import IMG_EXTENSIONS, ImageList
+from .index import IndexLike
 from .transforms import (
     CenterCrop,
     Compose,
@@ -90,6 +91,8 @@ class BenchResult:
         first_batch_s: from making the loader to its first batch, in the warm-up epoch.
         peak_memory_mb: the process's largest resident size, torch included.
         torch_memory_mb: resident size before the loader was made.
+        index_share: share of the samples that used the decode index.
+        index_saved: share of their entropy decoding that it saved them.
         emulation: the run against emulated accelerators, where one was asked for.
     """
 
@@ -107,6 +110,8 @@ class BenchResult:
     first_batch_s: float
     peak_memory_mb: float
     torch_memory_mb: float
+    index_share: float
+    index_saved: float
     emulation: Emulation | None
     environment: dict[str, Any]
 
@@ -162,6 +167,7 @@ def run_bench(
     epochs: int = 3,
     pixels: PixelMode = "fast",
     emulate: str | None = None,
+    index: IndexLike = "auto",
     on_batch: Callable[[int, int], None] | None = None,
 ) -> BenchResult:
     """Iterate over the images below ``data`` and measure.
@@ -173,6 +179,7 @@ def run_bench(
         batch: images in a batch.
         epochs: timed passes, after one that is not.
         pixels: the loader's pixel mode.
+        index: the loader's decode index; what "auto" lacks is made in the epoch that warms up.
         emulate: also run against this accelerator, one of ACCELERATORS, with its own batch size.
         on_batch: called with (images so far, images in all) after each batch.
     """
@@ -184,7 +191,9 @@ def run_bench(
     before_mb = _resident_mb()
     began = time.perf_counter()
     dataset = ImageList(files, [0] * len(files), transform)
-    loader = DataLoader(dataset, batch, shuffle=workload != "W2", num_workers=workers, pixels=pixels)
+    loader = DataLoader(
+        dataset, batch, shuffle=workload != "W2", num_workers=workers, pixels=pixels, index=index
+    )
     total, done = len(files) * (epochs + 1), 0
     first_batch_s = 0.0
 
@@ -203,7 +212,8 @@ def run_bench(
         one_epoch()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     images = len(files) * epochs
-    stages = loader.stats().stages
+    stats = loader.stats()
+    stages = stats.stages
     clock_s = _C.spans_per_sample * _C.measure_span_ns(100_000) * 1e-9
     # Before a larger batch's run. The kernel's record of the peak lags a little behind the present size.
     peak_mb = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, _resident_mb(), before_mb)
@@ -227,6 +237,8 @@ def run_bench(
         first_batch_s=first_batch_s,
         peak_memory_mb=peak_mb,
         torch_memory_mb=before_mb,
+        index_share=(stats.index.used - warm.index.used) / images,
+        index_saved=stats.index.saved_share,
         emulation=emulation,
         environment=environment(),
     )
@@ -307,6 +319,13 @@ def _emulation_line(e: Emulation) -> str:
     )
 
 
+def _index_line(result: BenchResult) -> str:
+    return (
+        f"  decode index: {result.index_share:.0%} of samples used it, which saved"
+        f" {result.index_saved:.0%} of their entropy decoding"
+    )
+
+
 def render_bench(result: BenchResult) -> str:
     """The result in words."""
     env = result.environment
@@ -319,6 +338,7 @@ def render_bench(result: BenchResult) -> str:
             f"  of which {result.clock_share:.3%} for measuring it",
             f"  first batch {result.first_batch_s * 1e3:.0f} ms · peak memory {result.peak_memory_mb:.0f} MB,"
             f" of which {result.torch_memory_mb:.0f} MB before the loader was made",
+            *([_index_line(result)] if result.index_share > 0 else []),
             *([_emulation_line(result.emulation)] if result.emulation is not None else []),
             f"  {env['usable_cores']} usable cores, SIMD {env['simd']}, torch {env['torch']},"
             f" load average {env['load_average']}",

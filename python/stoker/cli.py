@@ -74,6 +74,9 @@ def bench(
     batch: Annotated[int, typer.Option(help="Images in a batch.")] = 64,
     epochs: Annotated[int, typer.Option(help="Timed passes over the images.")] = 3,
     pixels: Annotated[str, typer.Option(help="Pixel mode: fast or exact.")] = "fast",
+    use_index: Annotated[
+        bool, typer.Option("--index/--no-index", help="Decode by the decode index, or without.")
+    ] = True,
     emulate: Annotated[
         str | None,
         typer.Option(help=f"Feed emulated accelerators too: {', '.join(ACCELERATORS)}."),
@@ -112,6 +115,7 @@ def bench(
                     epochs,
                     mode,
                     emulate,
+                    "auto" if use_index else None,
                     lambda done, total: progress.update(task, completed=done, total=total),
                 )
 

@@ -27,6 +27,7 @@ T = TypeVar("T")
 Workers = int | Literal["auto"]
 PixelMode = Literal["fast", "exact"]
 
+_indexes: weakref.WeakSet[_C.DecodeIndex] = weakref.WeakSet()
 _running: weakref.WeakSet[_C.Loader] = weakref.WeakSet()
 # Cores that a fork brought along: their workers exist in the parent only, so nothing may touch them.
 _inherited: list[_C.Loader] = []
@@ -34,10 +35,13 @@ _inherited: list[_C.Loader] = []
 
 @atexit.register
 def _stop_all() -> None:
-    """Ends the tasks of loaders that are still running when the interpreter exits."""
+    """Ends the tasks of loaders that are still running when the interpreter exits, and writes what
+    their indexes have not."""
     for core in list(_running):
         if core.pid == os.getpid():
             core.stop()
+    for index in list(_indexes):
+        index.flush(True)
 
 
 class AutoWorkers(int):
@@ -228,7 +232,10 @@ class DataLoader(torch_data.DataLoader[T]):
         dataset = self.dataset
         assert isinstance(dataset, NativeDataset)
         if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = os.getpid(), open_index(dataset._table, self.index)
+            index = open_index(dataset._table, self.index)
+            self._opened = os.getpid(), index
+            if index is not None:
+                _indexes.add(index)
         return self._opened[1]
 
     def _return_core(self, core: _C.Loader) -> None:

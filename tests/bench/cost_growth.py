@@ -46,7 +46,7 @@ def stoker_pass(files: list[str], result: int) -> Callable[[], int]:
     normalize = [T.ToDtype(torch.float32, scale=True), T.Normalize(MEAN, STD)]
     recipe = T.Compose([T.RandomResizedCrop(result), T.RandomHorizontalFlip(), *normalize])
     dataset = stoker.ImageList(files, [0] * len(files), recipe)
-    loader = stoker.DataLoader(dataset, batch_size=8, num_workers=0)
+    loader = stoker.DataLoader(dataset, batch_size=8, num_workers=0, index=None)
     return lambda: sum(len(images) for images, _ in loader)
 
 

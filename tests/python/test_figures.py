@@ -56,6 +56,13 @@ def test_the_growth_page_has_the_table_of_the_committed_figures(draw: ModuleType
     assert {x["loader"] for x in loaders} == {"stoker", "dali", "torch"}
 
 
+def test_the_index_page_has_the_table_of_the_committed_figures(draw: ModuleType) -> None:
+    savings = json.loads(draw.SAVINGS.read_text())
+    table = draw.savings_table(savings)
+    assert table in draw.INDEX_PAGE.read_text()
+    assert len(table.splitlines()) == 2 + sum(len(crops) for crops in savings["ratio"].values())
+
+
 def test_figures_are_medians_of_quiet_runs(draw: ModuleType, tmp_path: Path) -> None:
     rows = [row("dali", r, ms) for r, ms in enumerate((3.0, 1.0, 2.0))]
     rows += [row("stoker", 0, 0.5), row("stoker", 1, 9.0, other_cpus=0.5), '{"key": "broken", "error": "x"}']
