@@ -61,6 +61,11 @@ bool TryLock(int fd) {
   return result == 0;
 }
 
+// Closing would not do where the process has forked meanwhile: the child has the file open, too.
+void Unlock(const UniqueFd& fd) {
+  if (fd.valid()) flock(fd.get(), LOCK_UN);
+}
+
 // Whether `path` still names the file that is open.
 bool StillAt(int fd, const std::string& path) {
   struct stat open_file {};
@@ -166,6 +171,7 @@ class TemporaryFile {
   }
   ~TemporaryFile() {
     if (!name_.empty()) unlink(name_.c_str());
+    Unlock(fd_);
   }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
@@ -235,6 +241,11 @@ void RemoveStaleTemporaries(const std::string& path) {
 
 // The index at `path`, open and locked.
 struct LockedIndex {
+  LockedIndex() = default;
+  LockedIndex(LockedIndex&&) = default;
+  LockedIndex& operator=(LockedIndex&&) = delete;
+  ~LockedIndex() { Unlock(fd); }
+
   UniqueFd fd;
   IndexState state = IndexState::kMissing;
   std::shared_ptr<const IndexReader> reader;  // where it is good

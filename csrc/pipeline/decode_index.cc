@@ -119,8 +119,18 @@ void DecodeIndex::Flush(bool wait) {
       writing_ = writing_ || start;
     }
     if (idle || wait) Join();
-    if (start) writer_ = std::make_unique<std::thread>([this] { Write(); });
+    if (start) Start();
     if (!wait || (idle && !start)) return;
+  }
+}
+
+void DecodeIndex::Start() {
+  try {
+    writer_ = std::make_unique<std::thread>([this] { Write(); });
+  } catch (const std::exception& e) {  // no more threads, no more memory
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Fail(e.what());
+    writing_ = false;
   }
 }
 
@@ -139,16 +149,12 @@ void DecodeIndex::Write() {
   std::string problem;
   try {
     AppendToIndex(options_.sources.back().path, options_.index_root, entries);
+    Refresh();
   } catch (const std::exception& e) {
     problem = e.what();
   }
-  if (problem.empty()) Refresh();
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!problem.empty()) {
-    problem_ = std::move(problem);
-    recording_.store(false, std::memory_order_relaxed);
-    pending_ = {};
-  }
+  if (!problem.empty()) Fail(std::move(problem));
   // What came meanwhile may be recorded twice; the next writing notices.
   pending_names_.clear();
   // Portions grow with the index, so that it has few blocks.
@@ -157,6 +163,13 @@ void DecodeIndex::Write() {
   portion_bytes_ =
       std::min(kMaxPortionBytes, std::max(options_.portion_bytes, static_cast<size_t>(size / 8)));
   writing_ = false;
+}
+
+// Ends the recording. REQUIRES: mutex_ is held.
+void DecodeIndex::Fail(std::string problem) {
+  problem_ = std::move(problem);
+  recording_.store(false, std::memory_order_relaxed);
+  pending_ = {};
 }
 
 void DecodeIndex::Refresh() {

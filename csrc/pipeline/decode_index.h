@@ -118,8 +118,10 @@ class DecodeIndex {
   }
   void NameOf(std::string_view path, const IndexSource& source, std::string* name) const;
   void Update(Cursor* cursor) const;
+  void Start();
   void Write();
   void Join();
+  void Fail(std::string problem);
 
   const DecodeIndexOptions options_;
   const pid_t pid_;

@@ -1,7 +1,9 @@
 // In the steady state a JPEG costs no allocation and no page fault.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <cstdint>
 #include <cstdlib>
@@ -49,8 +51,10 @@ struct Costs {
 
 constexpr int kWarmUp = 5000;  // scratch memory grows until it has seen the largest shapes
 
+enum class Index { kNone, kUsed };
+
 // Loads samples of several kinds and sizes until the worker has seen enough, then `count` more.
-Costs SteadyState(const SamplePlan& plan, int count) {
+Costs SteadyState(const SamplePlan& plan, int count, Index use = Index::kNone) {
   const TemporaryFolder folder;
   SampleTable table("");
   int files = 0;
@@ -64,10 +68,20 @@ Costs SteadyState(const SamplePlan& plan, int count) {
       spec.seed = static_cast<uint32_t>(++files);
       const std::string name = std::to_string(files) + ".jpg";
       folder.Write(name, MakeJpeg(spec));
+      const timespec old[2] = {{1'000'000'000, 0}, {1'000'000'000, 0}};
+      utimensat(AT_FDCWD, (folder.path() + "/" + name).c_str(), old, 0);
       table.Append(folder.path() + "/" + name, 0);
     }
   }
-  SampleWorker worker(plan);
+  std::shared_ptr<DecodeIndex> index;
+  if (use == Index::kUsed) {
+    DecodeIndexOptions options;
+    options.sources = {{folder.path() + "/an.index", ""}};
+    options.record = true;
+    options.share = 0.06;  // the files are small
+    index = std::make_shared<DecodeIndex>(options);
+  }
+  SampleWorker worker(plan, index);
   WorkerClock clock(0);
   std::vector<uint8_t> slot(plan.format.SampleBytes(*plan.FixedSize()));
   const auto load = [&](int i) {
@@ -77,11 +91,22 @@ Costs SteadyState(const SamplePlan& plan, int count) {
     ReadAheadSlot ahead;
     worker.LoadSample(table, key, &ahead, &clock, slot.data());
   };
-  for (int i = 0; i < kWarmUp; ++i) load(i);
+  for (int i = 0; i < kWarmUp; ++i) {
+    if (index && i == files) index->Flush(/*wait=*/true);
+    load(i);
+  }
+  IndexCounts before;
+  worker.index_counter().AddTo(&before);
   const size_t allocations = AllocationCount();
   const int64_t faults = PageFaults();
   for (int i = kWarmUp; i < kWarmUp + count; ++i) load(i);
-  return {AllocationCount() - allocations, PageFaults() - faults};
+  const Costs costs{AllocationCount() - allocations, PageFaults() - faults};
+  IndexCounts after;
+  worker.index_counter().AddTo(&after);
+  const auto used = static_cast<size_t>(IndexOutcome::kUsed);
+  EXPECT_EQ(after.samples[used] - before.samples[used],
+            use == Index::kUsed ? static_cast<uint64_t>(count) : 0);
+  return costs;
 }
 
 class SteadyStateTest : public ::testing::TestWithParam<PixelMode> {};
@@ -94,6 +119,15 @@ TEST_P(SteadyStateTest, AJpegCostsNoAllocationAndNoPageFault) {
   EXPECT_EQ(costs.allocations, 0U);
   // The kernel may take pages back at any time; an allocator that gives memory back and takes it
   // again costs several faults a sample.
+  EXPECT_LT(costs.page_faults, 40);
+}
+
+TEST_P(SteadyStateTest, AJpegThatTheIndexKnowsCostsNoneEither) {
+  if (!CountsAllocations()) GTEST_SKIP() << "the sanitizer has its own allocator";
+  SamplePlan plan = Recipe(GetParam());
+  plan.plane_weights = std::make_shared<PlaneWeightCache>(0);
+  const Costs costs = SteadyState(plan, 400, Index::kUsed);
+  EXPECT_EQ(costs.allocations, 0U);
   EXPECT_LT(costs.page_faults, 40);
 }
 
