@@ -139,6 +139,80 @@ TEST(ScanData, IsDeclinedWhereRestartMarkersDoNotCountUp) {
   }
 }
 
+// A part of stuffed data begins and ends anywhere but within a stuffed pair.
+TEST(ScanData, HasPartsOneBehindTheOther) {
+  std::mt19937 random(5);
+  ScanData data;  // one for all
+  for (int round = 0; round < 200; ++round) {
+    Bytes expected;
+    std::vector<Bytes> parts(random() % 6);
+    size_t bytes = 0;
+    std::vector<uint8_t> single;  // behind each part, where there is one
+    for (Bytes& part : parts) {
+      const Bytes plain = RandomPieces(1, &random)[0];
+      part = Stuffed(plain);
+      Append(&expected, plain);
+      single.push_back(random() % 3 == 0 ? 0xFF : static_cast<uint8_t>(random()));
+      expected.push_back(single.back());
+      bytes += part.size() + 1;
+    }
+    data.BeginParts(bytes);
+    size_t size = 0;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      ASSERT_EQ(data.size(), size);
+      const std::unique_ptr<uint8_t[]> exact(new uint8_t[parts[i].size()]);
+      std::copy(parts[i].begin(), parts[i].end(), exact.get());
+      ASSERT_TRUE(data.Append({exact.get(), parts[i].size()}));
+      data.AppendByte(single[i]);
+      size += parts[i].size() + 1;
+      size -= static_cast<size_t>(std::count(parts[i].begin(), parts[i].end(), 0xFF));
+    }
+    data.EndParts();
+    ASSERT_EQ(data.size(), expected.size());
+    ASSERT_EQ(data.end(), data.data() + expected.size());
+    ASSERT_TRUE(std::equal(expected.begin(), expected.end(), data.data()));
+    ASSERT_TRUE(std::all_of(data.end(), data.end() + ScanData::kPadding,
+                            [](uint8_t byte) { return byte == 0; }));
+  }
+}
+
+TEST(ScanData, PartsWithMarkersOrHalfAPairAreDeclined) {
+  ScanData data;
+  const auto append = [&](const Bytes& part) {
+    const std::unique_ptr<uint8_t[]> exact(new uint8_t[part.size()]);
+    std::copy(part.begin(), part.end(), exact.get());
+    data.BeginParts(part.size());
+    return data.Append({exact.get(), part.size()});
+  };
+  EXPECT_TRUE(append({}));
+  EXPECT_TRUE(append({0}));
+  EXPECT_TRUE(append({0xFF, 0, 0xFF, 0}));
+  EXPECT_FALSE(append({0xFF}));
+  EXPECT_FALSE(append({1, 2, 0xFF, 0, 0xFF}));
+  for (int marker = 1; marker < 256; ++marker) {
+    EXPECT_FALSE(append({1, 0xFF, static_cast<uint8_t>(marker), 2})) << marker;
+    EXPECT_FALSE(append({1, 0xFF, static_cast<uint8_t>(marker)})) << marker;
+  }
+  // Whole data go on as ever.
+  ASSERT_TRUE(Extract(&data, {1, 2, 0xFF, 0xD9}));
+  ExpectPieces(data, {{1, 2}});
+}
+
+TEST(ScanData, SaysWhereBytesWereStuffed) {
+  std::mt19937 random(6);
+  ScanData data;
+  for (const size_t count : {1U, 5U, 1U}) {
+    const std::vector<Bytes> pieces = RandomPieces(count, &random);
+    ASSERT_TRUE(Extract(&data, Joined(pieces)));
+    std::vector<size_t> expected;
+    for (size_t i = 0; i < data.size(); ++i) {
+      if (data.data()[i] == 0xFF) expected.push_back(i);
+    }
+    EXPECT_FALSE(expected.empty());
+    EXPECT_EQ(data.stuffed(), expected);
+  }
+}
+
 TEST(ScanData, IsUsableAfterItHasShrunk) {
   std::mt19937 random(4);
   const std::vector<Bytes> pieces = RandomPieces(5, &random);
