@@ -29,7 +29,7 @@ using testing::Thinned;
 // All rows from `top` on: decoding passes every checkpoint from the first before them to the last.
 Rect FromRow(int top, Size size) { return {0, top, size.width, size.height - top}; }
 
-// Checkpoint k with one number changed by one, for every k and every number.
+// Checkpoint k with one number changed by one, for every k and every number; and far too early.
 template <typename Check>
 void ForEachFlaw(const Checkpoints& good, const Check& check) {
   for (size_t k = 1; k < good.at.size(); ++k) {
@@ -43,6 +43,9 @@ void ForEachFlaw(const Checkpoints& good, const Check& check) {
         check(bad, k);
       }
     }
+    Checkpoints bad = good;
+    bad.at[k].bit = good.at[k - 1].bit + 9;
+    if (bad.at[k].bit < good.at[k].bit) check(bad, k);
   }
 }
 
