@@ -153,14 +153,14 @@ TEST(PackedCheckpoints, HaveTheseBytes) {
   checkpoints.max_h = checkpoints.max_v = 2;
   checkpoints.scan_begin = 0x1234567;
   checkpoints.step = 0x11;
-  checkpoints.at = {{0, {}}, {5, {-1, 0, 0}}, {12, {0, 3, 0}}, {13, {0, 1, 0}}};
+  checkpoints.at = {{0, {}}, {5, {-2, 0, 0}}, {12, {-1, 3, 0}}, {13, {-1, 1, 0}}};
   Bytes packed;
   ASSERT_TRUE(checkpoints.Pack(&packed));
   const Bytes expected = {1, 8, 3, 0x22, 40, 0, 0, 0, 0x0B, 1, 0, 0,  //
                           0x67, 0x45, 0x23, 0x01, 17, 0, 3, 2, 3, 0, 0, 0,
-                          // Of 3 + 2 + 3 bits each, the first number lowest: 5, −1, 0; 7, 1, 3;
+                          // Of 3 + 2 + 3 bits each, the first number lowest: 5, −2, 0; 7, 1, 3;
                           // 1, 0, −2.
-                          0b000'11'101, 0b011'01'111, 0b110'00'001};
+                          0b000'10'101, 0b011'01'111, 0b110'00'001};
   EXPECT_EQ(packed, expected);
 }
 
@@ -320,6 +320,21 @@ TEST(PackedCheckpoints, ThatContradictThemselvesAreRefused) {
     ASSERT_TRUE(size_only.Pack(&packed));
     wrong.second(&packed);
     EXPECT_FALSE(Unpack(packed, &unpacked)) << wrong.first;
+  }
+}
+
+TEST(PackedCheckpoints, OfAnImageTooLargeForAJpegAreRefused) {
+  std::mt19937 random(10);
+  for (const Size size : {Size{kMaxJpegSide, 1}, {1, kMaxJpegSide}}) {
+    for (const int more : {0, 1}) {
+      Shape shape;
+      shape.size = {size.width + (size.width > 1 ? more : 0),
+                    size.height + (size.height > 1 ? more : 0)};
+      Bytes packed;
+      Checkpoints unpacked;
+      ASSERT_TRUE(shape.Make(&random).Pack(&packed));
+      EXPECT_EQ(Unpack(packed, &unpacked), more == 0);
+    }
   }
 }
 
