@@ -5,7 +5,10 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
+#include "codec/jpeg/checkpoints.h"
+#include "io/index_writer.h"
 #include "support/test_images.h"
 
 namespace stoker::fuzz {
@@ -80,6 +83,53 @@ void WriteKernelInputs(const std::filesystem::path& out) {
   }
 }
 
+Bytes ReadBytes(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+Bytes Behind(const Bytes& first, const Bytes& rest) {
+  Bytes bytes = first;
+  bytes.insert(bytes.end(), rest.begin(), rest.end());
+  return bytes;
+}
+
+// Indexes of up to three blocks, as they are and with each choice of what is put right; and
+// numbers, for checkpoints to be made of.
+void WriteIndexes(const std::filesystem::path& out) {
+  const std::filesystem::path folder = out / "fuzz_index";
+  const testing::TemporaryFolder temporary;
+  const std::string path = temporary.path() + "/index";
+  uint64_t name = 1;
+  for (int blocks = 1; blocks <= 3; ++blocks) {
+    NewEntries entries;
+    for (int i = 0; i < 3 * blocks; ++i) {
+      Checkpoints checkpoints;
+      checkpoints.size = {150, 70 + i};
+      Bytes packed;
+      checkpoints.Pack(&packed);
+      name *= 0x9E3779B97F4A7C15;
+      entries.Add(name, {100'000, i}, testing::Span(packed));
+    }
+    AppendToIndex(path, "/data", entries);
+    const Bytes index = ReadBytes(path);
+    const std::string title = "blocks" + std::to_string(blocks) + "_";
+    Write(folder, title + "raw", Behind({0}, index));
+    for (uint8_t repairs = 0; repairs < 16; ++repairs) {
+      Write(folder, title + std::to_string(repairs), Behind({1, repairs}, index));
+    }
+  }
+  std::mt19937 random(2);
+  for (uint8_t kind = 2; kind < 4; ++kind) {
+    for (int i = 0; i < 32; ++i) {
+      Bytes bytes(20 + random() % 400);
+      for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
+      bytes[0] = kind;
+      Write(folder, "checkpoints" + std::to_string(kind) + "_" + std::to_string(i), bytes);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace stoker::fuzz
 
@@ -90,5 +140,6 @@ int main(int argc, char** argv) {
   }
   stoker::fuzz::WriteJpegs(argv[1]);
   stoker::fuzz::WriteKernelInputs(argv[1]);
+  stoker::fuzz::WriteIndexes(argv[1]);
   return 0;
 }

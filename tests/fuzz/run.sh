@@ -25,5 +25,5 @@ export -f fuzz
 
 rm -rf "$build/seeds"
 "$build/lib/make_corpus" "$build/seeds"
-printf '%s\n' fuzz_jpeg_coefficients fuzz_jpeg_pixels fuzz_kernels |
+printf '%s\n' fuzz_index fuzz_jpeg_coefficients fuzz_jpeg_pixels fuzz_kernels |
   xargs -P 2 -I {} bash -c 'fuzz {}'

@@ -273,8 +273,10 @@ Bytes MakeBmp(int width, int height, const Bytes& rgb) {
 
 Bytes MakeRgb(int width, int height, uint32_t seed) { return MakePicture(width, height, 3, seed); }
 
-TemporaryFolder::TemporaryFolder() {
-  path_ = (std::filesystem::temp_directory_path() / "stoker_test_XXXXXX").string();
+TemporaryFolder::TemporaryFolder(const std::string& parent) {
+  const std::filesystem::path folder =
+      parent.empty() ? std::filesystem::temp_directory_path() : std::filesystem::path(parent);
+  path_ = (folder / "stoker_test_XXXXXX").string();
   if (mkdtemp(path_.data()) == nullptr) throw std::runtime_error("cannot make " + path_);
 }
 

@@ -57,7 +57,8 @@ Bytes MakeRgb(int width, int height, uint32_t seed);
 // A folder that is removed with all it holds at the end of its life.
 class TemporaryFolder {
  public:
-  TemporaryFolder();
+  // In `parent`; "": where temporary files go.
+  explicit TemporaryFolder(const std::string& parent = "");
   ~TemporaryFolder();
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
