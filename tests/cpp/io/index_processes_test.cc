@@ -122,6 +122,15 @@ class KilledWriters : public ::testing::Test {
     }
   }
 
+  // Waits for one. False: nobody is left to send any.
+  bool TakeReport(int fd) {
+    Report report{};
+    if (read(fd, report.data(), sizeof report) != sizeof report) return false;
+    ++appends_;
+    for (int i = report[0]; i < report[0] + kAtOnce; ++i) promised_[i] = report[1];
+    return true;
+  }
+
   // Lets so many write for a while, kills them and takes note of what they had done.
   void RunAndKill(int writers) {
     int ends[2];
@@ -132,17 +141,16 @@ class KilledWriters : public ::testing::Test {
       if (children.back() == 0) WriteForEver(writer, ends[1]);
     }
     close(ends[1]);
-    std::this_thread::sleep_for(std::chrono::microseconds(random_() % 12'000));
+    for (auto appends = random_() % 16; appends > 0 && TakeReport(ends[0]); --appends) {
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(random_() % 4000));
     for (const pid_t child : children) kill(child, SIGKILL);
     for (const pid_t child : children) {
       int status = 0;
       EXPECT_EQ(waitpid(child, &status, 0), child);
       EXPECT_TRUE(WIFSIGNALED(status)) << "an append failed";
     }
-    Report report{};
-    while (read(ends[0], report.data(), sizeof report) == sizeof report) {
-      ++appends_;
-      for (int i = report[0]; i < report[0] + kAtOnce; ++i) promised_[i] = report[1];
+    while (TakeReport(ends[0])) {
     }
     close(ends[0]);
     next_entry_ += 300'000;
