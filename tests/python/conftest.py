@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ for line in iter(sys.stdin.readline, ""):
     job = json.loads(line)
     pid = os.fork()
     if pid == 0:
+        os.environ.update(job["environment"])
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(os.open(job["stdout"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 1)
         os.dup2(os.open(job["stderr"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 2)
@@ -58,8 +60,27 @@ class Finished:
 RunScript = Callable[..., Finished]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test, nor any process that it starts, touches the user's cache."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    del os.environ["XDG_CACHE_HOME"]
+    if before is not None:
+        os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache for this test alone, and for the processes that it starts."""
+    home = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    return home
+
+
 @pytest.fixture(scope="session")
-def zygote() -> Iterator[subprocess.Popen[str]]:
+def zygote(_cache_home: None) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-c", ZYGOTE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -82,6 +103,7 @@ def run_script(zygote: subprocess.Popen[str], tmp_path: Path) -> RunScript:
             "code": code,
             "argv": [str(a) for a in argv],
             "timeout": timeout,
+            "environment": {"XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"]},
             "stdout": str(stdout),
             "stderr": str(stderr),
         }
@@ -112,6 +134,27 @@ def photo_like(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
+OLD_S = 1_600_000_000  # a time of change: the decode index leaves out what has just changed
+
+
+def leave_alone(folder: Path) -> None:
+    """Make it look as if the files below had last been changed long ago, each at a time of its own."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    for number, file in enumerate(files):
+        os.utime(file, (OLD_S + number, OLD_S + number))
+
+
+def write_photos(folder: Path, count: int, **options: Any) -> list[Path]:
+    """JPEGs large enough for the decode index (400 x 300, about 50 KB), changed long ago."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first = sum(1 for _ in folder.iterdir())
+    files = [folder / f"{first + number:03}.jpg" for number in range(count)]
+    for number, file in enumerate(files):
+        photo_like(400, 300, seed=first + number).save(file, **{"quality": 90, **options})
+        os.utime(file, (OLD_S + number, OLD_S + number))
+    return files
+
+
 def hwc(image: torch.Tensor) -> np.ndarray:
     """A (3, height, width) tensor as Pillow's array."""
     return image.permute(1, 2, 0).numpy()
@@ -134,6 +177,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image = photo_like(width, height, seed=index)
         image.save(place / f"{index:02}.jpg", quality=90, subsampling=index % 3)
     return root
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """16 JPEGs of 400 x 300 pixels in two classes, large enough for the decode index, and old enough."""
+    root = tmp_path_factory.mktemp("original") / "data"
+    write_photos(root / "a", 8)
+    write_photos(root / "b", 8, subsampling=0)
+    leave_alone(root)
+    return root
+
+
+@pytest.fixture
+def data(original: Path, tmp_path: Path) -> Path:
+    """A copy of them that a test may change."""
+    return Path(shutil.copytree(original, tmp_path / "data"))
 
 
 @pytest.fixture(scope="session")
