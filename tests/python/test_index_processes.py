@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import RunScript
+from conftest import RunScript, write_photos
 from index_helpers import (
     cached,
     entries,
@@ -20,6 +20,7 @@ from index_helpers import (
 )
 
 from stoker import DataLoader
+from stoker.index_command import build
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +197,30 @@ next(iterator), next(iterator)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     (file,) = cached(own_cache)
     assert entries(file) >= 6
+
+
+def test_exit_waits_for_the_index_to_be_written(data: Path, tmp_path: Path, run_script: RunScript) -> None:
+    path = tmp_path / "my.index"
+    build(data, path)
+    write_photos(data / "a", 4)
+    code = """
+import atexit, fcntl
+from stoker.dataloader import _stop_all
+from stoker import DataLoader, ImageFolder, transforms as T
+pid = os.fork()
+if pid == 0:  # another writer, for a second
+    fcntl.flock(os.open(sys.argv[2], os.O_RDWR), fcntl.LOCK_EX)
+    time.sleep(1)
+    os._exit(0)
+time.sleep(0.1)
+loader = DataLoader(ImageFolder(sys.argv[1], T.RandomResizedCrop(48)), 3, num_workers=2, index=sys.argv[2])
+for batch in loader:
+    pass
+# Stoker's own end is the last thing that happens: no destructor does its work for it.
+atexit.unregister(_stop_all)
+atexit.register(lambda: os._exit(0))
+atexit.register(_stop_all)
+"""
+    done = run_script(code, data, path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert entries(path) == 20

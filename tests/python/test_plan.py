@@ -144,6 +144,15 @@ def test_files_without_checkpoints_save_nothing(tmp_path: Path, own_cache: Path)
     assert (plan.index_coverage, plan.index_saves) == (1, None)
 
 
+def test_savings_are_estimated_all_over_the_data(tmp_path: Path, own_cache: Path) -> None:
+    first = write_photos(tmp_path / "data" / "a", 1, progressive=True)[0]
+    for number in range(100):
+        (first.parent / f"copy{number}.jpg").hardlink_to(first)
+    write_photos(tmp_path / "data" / "b", 10)
+    build(tmp_path / "data")
+    assert loader_of(tmp_path / "data").plan().index_saves is not None
+
+
 def test_a_plan_of_files_that_are_gone(data: Path, own_cache: Path) -> None:
     build(data)
     loader = loader_of(data)
