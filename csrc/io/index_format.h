@@ -107,6 +107,9 @@ inline uint32_t BucketBits(size_t records) {
   return bits;
 }
 
+// No payload is nearly as large as its file: one that claims to be is not believed, nor written.
+inline uint64_t MaxPayloadBytes(const FileIdentity& file) { return 64 + file.bytes / 16; }
+
 inline size_t AlignedUp(size_t bytes) {
   return (bytes + kIndexAlignment - 1) / kIndexAlignment * kIndexAlignment;
 }

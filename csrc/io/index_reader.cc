@@ -159,8 +159,7 @@ bool IndexReader::VisitBucket(const Block& block, uint64_t name, const Visit& vi
 
 bool IndexReader::ReadPayload(const Block& block, const IndexRecord& record,
                               Scratch* scratch) const {
-  // No payload is nearly as large as its file.
-  if (record.payload < sizeof(BlockHeader) || record.payload_bytes > 64 + record.file.bytes / 16 ||
+  if (record.payload < sizeof(BlockHeader) || record.payload_bytes > MaxPayloadBytes(record.file) ||
       uint64_t{record.payload} + record.payload_bytes + kChecksumBytes > block.header.directory) {
     return false;
   }

@@ -394,6 +394,7 @@ void AppendToIndex(const std::string& path, const std::string& root, const NewEn
     IndexReader::Scratch scratch;
     std::vector<const IndexRecord*> missing;
     for (const IndexRecord& record : entries.records()) {
+      if (record.payload_bytes > MaxPayloadBytes(record.file)) continue;
       if (none || !index.reader->Find(record.name, record.file, &scratch)) {
         missing.push_back(&record);
       }

@@ -45,7 +45,10 @@ void DecodeIndex::NameOf(std::string_view path, const IndexSource& source,
                          std::string* name) const {
   const std::string& root = options_.samples_root;
   name->clear();
-  if (!root.empty() && path.substr(0, root.size()) == root) {
+  const bool ends =
+      root.empty() || root.back() == '/' || (path.size() > root.size() && path[root.size()] == '/');
+  const bool absolute = !path.empty() && path.front() == '/';
+  if (ends && path.substr(0, root.size()) == root && !(root.empty() && absolute)) {
     path.remove_prefix(root.size());
     while (!path.empty() && path.front() == '/') path.remove_prefix(1);
     name->append(source.prefix);
@@ -55,6 +58,13 @@ void DecodeIndex::NameOf(std::string_view path, const IndexSource& source,
 
 void DecodeIndex::Update(Cursor* cursor) const {
   if (cursor->generation == generation_.load(std::memory_order_acquire)) return;
+  if (pid_ != getpid()) {
+    // A thread of the parent may have held the mutex at the fork, and will never release it here.
+    std::vector<IndexState> states;
+    cursor->readers = OpenSources(&states);
+    cursor->generation = generation_.load(std::memory_order_relaxed);
+    return;
+  }
   const std::lock_guard<std::mutex> lock(mutex_);
   cursor->generation = generation_.load(std::memory_order_relaxed);
   cursor->readers = readers_;
@@ -172,13 +182,19 @@ void DecodeIndex::Fail(std::string problem) {
   pending_ = {};
 }
 
-void DecodeIndex::Refresh() {
+std::vector<std::shared_ptr<const IndexReader>> DecodeIndex::OpenSources(
+    std::vector<IndexState>* states) const {
   std::vector<std::shared_ptr<const IndexReader>> readers;
-  std::vector<IndexState> states;
   for (const IndexSource& source : options_.sources) {
-    states.push_back(IndexState::kMissing);
-    readers.push_back(IndexReader::Open(source.path, &states.back()));
+    states->push_back(IndexState::kMissing);
+    readers.push_back(IndexReader::Open(source.path, &states->back()));
   }
+  return readers;
+}
+
+void DecodeIndex::Refresh() {
+  std::vector<IndexState> states;
+  std::vector<std::shared_ptr<const IndexReader>> readers = OpenSources(&states);
   const std::lock_guard<std::mutex> lock(mutex_);
   readers_ = std::move(readers);
   states_ = std::move(states);

@@ -118,6 +118,8 @@ class DecodeIndex {
   }
   void NameOf(std::string_view path, const IndexSource& source, std::string* name) const;
   void Update(Cursor* cursor) const;
+  std::vector<std::shared_ptr<const IndexReader>> OpenSources(
+      std::vector<IndexState>* states) const;
   void Start();
   void Write();
   void Join();

@@ -172,7 +172,9 @@ def index(
     except (OSError, ValueError, RuntimeError) as error:
         print(f"stoker index: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
-    print(json.dumps(command.as_dict(report), indent=2) if as_json else words)
+    # A path may be no text; it is shown with escapes then.
+    shown = words.encode("utf-8", "backslashreplace").decode()
+    print(json.dumps(command.as_dict(report), indent=2) if as_json else shown)
     if isinstance(report, command.BuildReport) and report.interrupted:
         raise typer.Exit(130)
     if isinstance(report, command.VerifyReport) and report.wrong:

@@ -238,6 +238,11 @@ class DataLoader(torch_data.DataLoader[T]):
                 _indexes.add(index)
         return self._opened[1]
 
+    def _index_problem(self) -> str:
+        """Why nothing is added to the index; an index that a fork brought along is not asked."""
+        pid, index = self._opened or (0, None)
+        return index.problem if index is not None and pid == os.getpid() else ""
+
     def _return_core(self, core: _C.Loader) -> None:
         self._leave_inherited()
         if core not in self._cores:
@@ -282,7 +287,7 @@ class DataLoader(torch_data.DataLoader[T]):
             waiting_s=float(core_stats.get("waiting_s", 0.0)),
             idle_s=float(core_stats.get("idle_s", 0.0)),
             index=IndexStats(**core_stats.get("index", {})),
-            index_problem=self._opened[1].problem if self._opened and self._opened[1] else "",
+            index_problem=self._index_problem(),
         )
 
     def plan(self) -> Plan:

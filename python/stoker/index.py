@@ -126,7 +126,7 @@ def named(root: bytes, path: str | os.PathLike[str]) -> Location:
         return Location(file, real, b"")
     if problem:
         raise ValueError(f"index: {os.fsdecode(file)} {problem}")
-    return Location(file, index_root, _below(real, index_root or os.path.dirname(file)) or b"")
+    return Location(file, index_root, _below(real, index_root or _real(os.path.dirname(file))) or b"")
 
 
 def check(index: IndexLike) -> None:
@@ -147,7 +147,7 @@ def open_index(table: _C.SampleTable, index: IndexLike) -> _C.DecodeIndex | None
     root = table.root
     if index == "auto":
         written = automatic(root)
-        first = beside(root) if root else None
+        first = beside(root)
         sources = ([first.source] if first is not None else []) + [written.source]
         with contextlib.suppress(OSError):  # recording says so when it fails
             os.makedirs(os.path.dirname(written.path), exist_ok=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -134,52 +135,61 @@ def _locate(folder: Path, out: Path | None) -> Location:
     return left_in(os.fsencode(folder))
 
 
-def _open(folder: Path, out: Path | None, record: bool) -> tuple[_C.SampleTable, _C.DecodeIndex, str]:
+def _open(folder: Path, out: Path | None, record: bool) -> tuple[_C.SampleTable, _C.DecodeIndex, Location]:
     table = image_table(folder)
     location = _locate(folder, out)
     if not record and not os.path.exists(location.path):
         raise FileNotFoundError(f"{os.fsdecode(location.path)} does not exist: make it with stoker index")
     index = _C.DecodeIndex(table.root, [location.source], record, location.root)
-    return table, index, os.fsdecode(location.path)
+    return table, index, location
 
 
-def _chunks(count: int) -> Iterator[tuple[int, int]]:
-    for first in range(0, count, _CHUNK):
-        yield first, min(count, first + _CHUNK)
+class _Survey:
+    """Work on all samples of a table, and what came of them: counts by result, failures, bytes.
 
+    Counts what was done even where the wait for it was interrupted.
+    """
 
-class _Builders(threading.local):
-    """One builder for each thread."""
+    def __init__(self, table: _C.SampleTable, index: _C.DecodeIndex) -> None:
+        self.counts = [0] * 5
+        self.failures: list[tuple[int, str, str]] = []
+        self.bytes = 0
+        self._table = table
+        self._index = index
+        self._local = threading.local()  # a builder for each thread
+        self._lock = threading.Lock()
 
-    def __init__(self, index: _C.DecodeIndex) -> None:
-        self.builder = _C.IndexBuilder(index, MAX_PIXELS)
+    def _work(self, step: str, first: int, last: int) -> int:
+        if not hasattr(self._local, "builder"):
+            self._local.builder = _C.IndexBuilder(self._index, MAX_PIXELS)
+        counts, failures, *read = getattr(self._local.builder, step)(self._table, first, last)
+        with self._lock:
+            self.counts = [a + b for a, b in zip(self.counts, counts)]
+            self.failures += failures
+            self.bytes += sum(read)
+        return last - first
 
-
-def _in_parallel(
-    count: int,
-    workers: int | None,
-    work: Callable[[int, int], Any],
-    on_progress: Progress | None,
-) -> Iterable[Any]:
-    """Results of ``work(first, last)`` over chunks, as they come; a few chunks ahead of the threads."""
-    workers = usable_cores() if workers is None else workers
-    chunks, done = _chunks(count), 0
-    sizes: dict[Future[Any], int] = {}
-    with ThreadPoolExecutor(workers, thread_name_prefix="stoker-index") as pool:
-        try:
-            while True:
-                while len(sizes) < 2 * workers and (chunk := next(chunks, None)) is not None:
-                    sizes[pool.submit(work, *chunk)] = chunk[1] - chunk[0]
-                if not sizes:
-                    return
-                finished, _ = wait(sizes, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    done += sizes.pop(future)
+    def run(self, step: str, workers: int | None, on_progress: Progress | None) -> None:
+        """Call the builders' ``step`` for all samples; ends early where recording has ended."""
+        count = len(self._table)
+        workers = usable_cores() if workers is None else workers
+        recording = self._index.recording
+        chunks = ((first, min(count, first + _CHUNK)) for first in range(0, count, _CHUNK))
+        done, running = 0, set[Future[int]]()
+        with ThreadPoolExecutor(workers, thread_name_prefix="stoker-index") as pool:
+            try:
+                while recording == self._index.recording:
+                    # A few chunks ahead of the threads, not all of them at once.
+                    for first, last in islice(chunks, 2 * workers - len(running)):
+                        running.add(pool.submit(self._work, step, first, last))
+                    if not running:
+                        break
+                    finished, running = wait(running, return_when=FIRST_COMPLETED)
+                    done += sum(future.result() for future in finished)
                     if on_progress is not None:
                         on_progress(done, count)
-                    yield future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _failures(table: _C.SampleTable, failures: list[tuple[int, str, str]]) -> list[Failure]:
@@ -198,31 +208,28 @@ def build(
         ValueError: ``out`` is something else.
     """
     began = time.perf_counter()
-    table, index, path = _open(folder, out, record=True)
-    builders = _Builders(index)
-    counts, failures, interrupted = [0] * 5, [], False
+    table, index, location = _open(folder, out, record=True)
+    survey, interrupted = _Survey(table, index), False
     try:
-        work = lambda first, last: builders.builder.build(table, first, last)  # noqa: E731
-        for some, failed in _in_parallel(len(table), workers, work, on_progress):
-            counts = [a + b for a, b in zip(counts, some)]
-            failures += failed
-            if not index.recording:
-                break
+        survey.run("build", workers, on_progress)
     except KeyboardInterrupt:
         interrupted = True
     index.flush(True)
     if not index.recording:
         raise OSError(f"the index could not be written: {index.problem}")
-    merged = not interrupted and index.compact_to(table)
+    # An index of more than this folder has entries that its images say nothing of.
+    whole = location.prefix == b"" and location.root in (b"", os.path.realpath(table.root))
+    merged = whole and not interrupted and index.compact_to(table)
+    counts = survey.counts
     return BuildReport(
-        index=path,
+        index=os.fsdecode(location.path),
         images=len(table),
         known=counts[0],
         checkpoints=counts[1],
         size_only=counts[2],
         small=counts[3],
         just_changed=counts[4],
-        failures=_failures(table, failures),
+        failures=_failures(table, survey.failures),
         merged=merged,
         seconds=time.perf_counter() - began,
         interrupted=interrupted,
@@ -237,18 +244,21 @@ def verify(
     Raises FileNotFoundError where there is no index.
     """
     began = time.perf_counter()
-    table, index, path = _open(folder, out, record=False)
-    builders = _Builders(index)
-    counts, failures = [0] * 5, []
-    work = lambda first, last: builders.builder.verify(table, first, last)  # noqa: E731
-    for some, failed in _in_parallel(len(table), workers, work, on_progress):
-        counts = [a + b for a, b in zip(counts, some)]
-        failures += failed
-    good, size_only, unknown, small, wrong = counts
+    table, index, location = _open(folder, out, record=False)
+    survey = _Survey(table, index)
+    survey.run("verify", workers, on_progress)
+    good, size_only, unknown, small, wrong = survey.counts
     return VerifyReport(
-        path, len(table), good, size_only, unknown, small, wrong, _failures(table, failures),
-        time.perf_counter() - began,
-    )  # fmt: skip
+        index=os.fsdecode(location.path),
+        images=len(table),
+        good=good,
+        size_only=size_only,
+        unknown=unknown,
+        small=small,
+        wrong=wrong,
+        failures=_failures(table, survey.failures),
+        seconds=time.perf_counter() - began,
+    )
 
 
 def info(folder: Path, out: Path | None = None, workers: int | None = None) -> InfoReport:
@@ -256,17 +266,13 @@ def info(folder: Path, out: Path | None = None, workers: int | None = None) -> I
 
     Raises FileNotFoundError where there is no index.
     """
-    table, index, path = _open(folder, out, record=False)
+    table, index, location = _open(folder, out, record=False)
+    path = os.fsdecode(location.path)
     (source,) = index.sources()
     if not source["good"]:
         raise ValueError(f"{path} {source['state']}")
-    builders = _Builders(index)
-    counts, failures, data_bytes = [0] * 5, [], 0
-    work = lambda first, last: builders.builder.survey(table, first, last)  # noqa: E731
-    for some, failed, read in _in_parallel(len(table), workers, work, None):
-        counts = [a + b for a, b in zip(counts, some)]
-        failures += failed
-        data_bytes += read
+    survey = _Survey(table, index)
+    survey.run("survey", workers, None)
     savings = {}
     for workload in ("W1", "W2"):
         share = estimate_savings(index, table, compile_plan(workload_transform(workload)), _ESTIMATED)
@@ -278,12 +284,12 @@ def info(folder: Path, out: Path | None = None, workers: int | None = None) -> I
         blocks=source["blocks"],
         index_bytes=source["bytes"],
         images=len(table),
-        data_bytes=data_bytes,
-        checkpoints=counts[0],
-        size_only=counts[1],
-        unknown=counts[2],
-        small=counts[3],
-        failures=_failures(table, failures),
+        data_bytes=survey.bytes,
+        checkpoints=survey.counts[0],
+        size_only=survey.counts[1],
+        unknown=survey.counts[2],
+        small=survey.counts[3],
+        failures=_failures(table, survey.failures),
         savings=savings,
     )
 

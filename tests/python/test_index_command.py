@@ -157,7 +157,6 @@ def test_names_that_are_no_text(tmp_path: Path, run_script: RunScript) -> None:
     assert counts(report(os.fsdecode(folder), "--verify"))["good"] == 4
 
 
-@pytest.mark.xfail(strict=True, reason="words with a name that is no UTF-8 end in UnicodeEncodeError")
 @pytest.mark.parametrize("option", [[], ["--info"], ["--verify"]])
 def test_names_that_are_no_text_in_words(tmp_path: Path, run_script: RunScript, option: list[str]) -> None:
     folder = os.fsdecode(os.fsencode(tmp_path) + b"/d\xe4ta")
@@ -233,7 +232,6 @@ def test_changed_files_get_entries_anew(data: Path) -> None:
     assert counts(report(data, "--verify")) == {"good": 16}
 
 
-@pytest.mark.xfail(strict=True, reason="compact_to drops what is outside DIR, too, when --out is above it")
 def test_a_part_of_the_data_leaves_the_other_entries(data: Path) -> None:
     report(data)
     assert counts(report(data / "a", "--out", data / FILE_NAME)) == {"known": 8}

@@ -239,7 +239,6 @@ def test_relative_roots(
     assert errors(epoch(relative)) > 0
 
 
-@pytest.mark.xfail(strict=True, reason="names in an index above a relative list lack the way to it")
 def test_a_relative_list_with_the_index_of_a_folder_above(
     data: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,7 +251,6 @@ def test_a_relative_list_with_the_index_of_a_folder_above(
     assert (loader.stats().index.used, entries(data / FILE_NAME)) == (8, 16)
 
 
-@pytest.mark.xfail(strict=True, reason="'auto' looks for no stoker.index where a list's root is empty")
 def test_a_relative_list_finds_the_index_above(
     data: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,7 +292,6 @@ def test_the_index_beside_data_reached_by_a_link(data: Path, tmp_path: Path, own
         assert loader.stats().index.used == 16, index
 
 
-@pytest.mark.xfail(strict=True, reason="named() takes the index's folder as it is written, not resolved")
 def test_an_index_above_given_by_a_link(data: Path, tmp_path: Path, own_cache: Path) -> None:
     build(data)
     (tmp_path / "link").symlink_to(data)

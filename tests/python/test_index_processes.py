@@ -93,7 +93,6 @@ assert loader.stats().index.used - before == 16
     assert entries(file) == 16
 
 
-@pytest.mark.xfail(strict=True, reason="stats() asks the parent's index, whose lock may be held for ever")
 def test_stats_in_a_child_leave_the_parents_index_alone(original: Path, own_cache: Path) -> None:
     loader = loader_of(original)
     next(iter(loader))

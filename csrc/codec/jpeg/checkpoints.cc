@@ -101,6 +101,7 @@ int Checkpoints::McuAt(size_t k) const {
 
 void Checkpoints::Clear() {
   components = 0;
+  step = 0;
   at.clear();
 }
 
@@ -246,6 +247,12 @@ void Checkpoints::PackWithin(size_t budget_bytes, std::vector<uint8_t>* out) {
 }
 
 bool Checkpoints::Unpack(ByteSpan packed) {
+  if (UnpackAll(packed)) return true;
+  Clear();
+  return false;
+}
+
+bool Checkpoints::UnpackAll(ByteSpan packed) {
   at.clear();
   if (packed.size < kPackedSizeBytes || packed[0] != kKind) return false;
   orientation = packed[1];
@@ -263,7 +270,12 @@ bool Checkpoints::Unpack(ByteSpan packed) {
     return false;
   }
   size = {static_cast<int>(width), static_cast<int>(height)};
-  if (components == 0) return packed.size == kPackedSizeBytes;
+  if (packed[22] != 0 || packed[23] != 0) return false;
+  if (components == 0) {
+    const auto zero = [](uint8_t byte) { return byte == 0; };
+    return packed.size == kPackedSizeBytes && packed[3] == 0 &&
+           std::all_of(packed.data + 12, packed.end(), zero);
+  }
 
   const bool sampling = (max_h == 1 || max_h == 2 || max_h == 4) && (max_v == 1 || max_v == 2);
   if ((components != 1 && components != 3) || !sampling || width > kMaxJpegSide ||

@@ -88,6 +88,7 @@ struct Checkpoints {
 
  private:
   uint64_t BitBefore(int mcu) const;
+  bool UnpackAll(ByteSpan packed);
 
   struct Widths {
     int position = 1;

@@ -1,21 +1,30 @@
 #include "codec/jpeg/jpeg_decoder.h"
 
+#include "base/error.h"
 #include "codec/jpeg/planes_to_rgb.h"
 
 namespace stoker {
 
 Size JpegDecoder::Open(ByteSpan jpeg, CheckpointUse* checkpoints) {
   jpeg_ = jpeg;
+  checkpoints_ = checkpoints;
   own_ = baseline_.Open(jpeg, checkpoints);
-  if (!own_) return turbo_.Open(jpeg);
+  if (!own_) return OpenTurbo();
   CheckPixels(baseline_.size(), limits_);
   return baseline_.size();
+}
+
+Size JpegDecoder::OpenTurbo() {
+  if (checkpoints_ != nullptr && checkpoints_->partial()) {
+    throw StageError(Stage::kDecode, "the decode index's checkpoints are not this file's");
+  }
+  return turbo_.Open(jpeg_);
 }
 
 bool JpegDecoder::DecodePlanes(const Rect& region, int dct_scale, YccPlanes* planes) {
   if (!own_) return false;
   own_ = baseline_.Decode(region, dct_scale, planes);
-  if (!own_) turbo_.Open(jpeg_);
+  if (!own_) OpenTurbo();
   return own_;
 }
 

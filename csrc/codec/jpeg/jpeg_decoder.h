@@ -39,11 +39,14 @@ class JpegDecoder {
   void ShrinkTo(size_t limit);
 
  private:
+  Size OpenTurbo();
+
   const DecodeLimits limits_;
   BaselineDecoder baseline_;
   TurboDecoder turbo_;
   ByteBuffer rows_;
   ByteSpan jpeg_;
+  CheckpointUse* checkpoints_ = nullptr;
   bool own_ = false;
 };
 

@@ -220,7 +220,7 @@ TEST_F(IndexLock, OfAFileThatWasReplacedIsWorthNothing) {
 }
 
 // A process that was forked while this one wrote has the writer's open files, too.
-TEST_F(IndexFailures, DISABLED_AForkedProcessKeepsNoLock) {
+TEST_F(IndexFailures, AForkedProcessKeepsNoLock) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
   std::atomic<bool> failed{false};

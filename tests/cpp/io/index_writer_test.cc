@@ -177,7 +177,7 @@ TEST_F(IndexWriter, StoresNothingTwice) {
 }
 
 // A payload that no reader believes (of more than a sixteenth of its file) is never found again.
-TEST_F(IndexWriter, DISABLED_StoresNothingTwiceThatIsNeverFound) {
+TEST_F(IndexWriter, StoresNothingTwiceThatIsNeverFound) {
   IndexEntry entry = EntryOf(1);
   entry.payload.resize(64 + entry.file.bytes / 16 + 1);
   AppendEntries(path_, {EntryOf(0), entry});

@@ -88,7 +88,7 @@ TEST_F(DecodeIndexFailures, WhoDoesNotRecordWritesNothing) {
 }
 
 // Where the system has no thread to give, recording ends as it does where it cannot be written.
-TEST_F(DecodeIndexFailures, DISABLED_RecordingEndsWhereThereIsNoThread) {
+TEST_F(DecodeIndexFailures, RecordingEndsWhereThereIsNoThread) {
   EXPECT_EQ(ReturnedByFork([&] {
               pthread_attr_t huge;
               pthread_attr_init(&huge);
@@ -153,7 +153,7 @@ TEST_F(DecodeIndexForks, AChildDoesNotWaitForItsParentsThread) {
 }
 
 // A mutex that a thread of the parent holds at that moment is never released in the child.
-TEST_F(DecodeIndexForks, DISABLED_AChildReadsWhateverItsParentWasDoing) {
+TEST_F(DecodeIndexForks, AChildReadsWhateverItsParentWasDoing) {
   MakeIndex(Options(), {1});
   DecodeIndex index(Options());
   std::atomic<bool> stop{false};

@@ -104,7 +104,7 @@ TEST_F(DecodeIndexTest, FilesOutsideTheRootHaveTheirWholePath) {
 }
 
 // "/data/class" is no folder above "/data/classes/1.jpg".
-TEST_F(DecodeIndexTest, DISABLED_ARootEndsWhereAFolderDoes) {
+TEST_F(DecodeIndexTest, ARootEndsWhereAFolderDoes) {
   DecodeIndexOptions options = Options();
   options.samples_root = "/data/cla";
   MakeIndex(options, {1});

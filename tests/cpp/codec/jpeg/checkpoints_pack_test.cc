@@ -183,8 +183,7 @@ TEST(PackedCheckpoints, NumbersThatAreTooLargeAreNotPacked) {
   }
 }
 
-// DISABLED: a bug of PackWithin. Clear leaves the step, for which Pack then refuses the size, too.
-TEST(PackedCheckpoints, DISABLED_NumbersThatAreTooLargeLeaveTheSize) {
+TEST(PackedCheckpoints, NumbersThatAreTooLargeLeaveTheSize) {
   std::mt19937 random(4);
   Shape shape;
   shape.size = {16'000, 16'000};
