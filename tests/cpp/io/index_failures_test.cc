@@ -231,8 +231,10 @@ TEST_F(IndexFailures, AForkedProcessKeepsNoLock) {
   });
   std::vector<pid_t> children;
   for (int i = 0; i < 40 && !failed; ++i) {
-    children.push_back(fork());
-    if (children.back() == 0) {  // lives until the pipe is closed
+    const pid_t child = fork();
+    if (child < 0) break;
+    children.push_back(child);
+    if (child == 0) {  // lives until the pipe is closed
       alarm(60);
       close(ends[1]);
       char byte = 0;

@@ -71,8 +71,10 @@ TEST_F(IndexWriters, InThreadsLoseNothing) {
 TEST_F(IndexWriters, InProcessesLoseNothing) {
   std::vector<pid_t> children;
   for (int writer = 0; writer < kWriters; ++writer) {
-    children.push_back(fork());
-    if (children.back() != 0) continue;
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    children.push_back(child);
+    if (child != 0) continue;
     alarm(60);
     try {
       Write(writer);
@@ -137,8 +139,10 @@ class KilledWriters : public ::testing::Test {
     ASSERT_EQ(pipe(ends), 0);
     std::vector<pid_t> children;
     for (int writer = 0; writer < writers; ++writer) {
-      children.push_back(fork());
-      if (children.back() == 0) WriteForEver(writer, ends[1]);
+      const pid_t child = fork();
+      ASSERT_GE(child, 0);
+      if (child == 0) WriteForEver(writer, ends[1]);
+      children.push_back(child);
     }
     close(ends[1]);
     for (auto appends = random_() % 16; appends > 0 && TakeReport(ends[0]); --appends) {
