@@ -28,7 +28,7 @@ from stoker import _C
 from stoker import transforms as T
 from stoker.datasets import NativeDataset
 
-MEGAPIXELS = (0.05, 0.2, 0.8, 3.0, 12.0)
+MEGAPIXELS = (0.05, 0.2, 0.8, 3.0)
 CROPS = (0.05, 0.25, 0.5, 0.75, 1.0)  # of the image's area
 SHARES = (0.0025, 0.005, 0.0098, 0.02, 0.04)  # of the file's bytes
 
@@ -85,8 +85,7 @@ def measure(photos: Path, images: int, passes: int) -> dict[str, object]:
     for megapixels in MEGAPIXELS:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            count = images if megapixels < 12 else max(4, images // 4)
-            dataset = make_images(photos, megapixels, count, folder)
+            dataset = make_images(photos, megapixels, images, folder)
             indexes = {share: index_of(dataset, share, folder) for share in SHARES}
             rows = ratio.setdefault(f"{megapixels:g}", {})
             for crop in CROPS:
