@@ -67,9 +67,11 @@ FileIdentity IdentifyFile(const UniqueFd& fd) {
   if (fstat(fd.get(), &info) != 0) throw SystemError("cannot stat the file", errno);
   if (S_ISDIR(info.st_mode)) throw StageError(Stage::kRead, "it is a folder, not a file");
   if (!S_ISREG(info.st_mode)) throw StageError(Stage::kRead, "it is not a regular file");
-  constexpr int64_t kNsPerS = 1'000'000'000;
-  return {static_cast<uint64_t>(info.st_size),
-          int64_t{info.st_mtim.tv_sec} * kNsPerS + info.st_mtim.tv_nsec};
+  // Wraps for times that nobody means (before 1678, after 2262).
+  constexpr uint64_t kNsPerS = 1'000'000'000;
+  const uint64_t mtime_ns = static_cast<uint64_t>(info.st_mtim.tv_sec) * kNsPerS +
+                            static_cast<uint64_t>(info.st_mtim.tv_nsec);
+  return {static_cast<uint64_t>(info.st_size), static_cast<int64_t>(mtime_ns)};
 }
 
 ByteSpan ReadFile(const UniqueFd& fd, ByteBuffer* buffer, ReadFn read_fn) {

@@ -99,7 +99,7 @@ void IndexedReader::ReadAhead(const std::string& path, const SampleKey& key, Rea
       }
     }
   } catch (const StageError&) {
-    // Not a regular file: said at the sample's turn.
+    part = {0, 0};  // not a regular file, which is said at the sample's turn
   }
   AdviseWillNeed(fd, part);
   slot->Keep(std::move(fd));

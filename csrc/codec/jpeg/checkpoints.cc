@@ -154,7 +154,7 @@ uint64_t Checkpoints::BitBefore(int mcu) const {
   const auto k = static_cast<size_t>(mcu / step);
   if (k + 1 >= at.size()) return at.back().bit;
   const auto into = static_cast<uint64_t>(mcu - McuAt(k));
-  const auto length = static_cast<uint64_t>(McuAt(k + 1) - McuAt(k));
+  const auto length = static_cast<uint64_t>(std::max(1, McuAt(k + 1) - McuAt(k)));
   return at[k].bit + (at[k + 1].bit - at[k].bit) * into / length;
 }
 
