@@ -232,25 +232,5 @@ TEST(SampleWorkerTest, RefusesMorePixelsThanThePlanAllows) {
   EXPECT_THROW(worker.Prepare(testing::Span(MakeJpeg(Picture(64, 49))), {}), StageError);
 }
 
-TEST(SamplePlanTest, FixedSizeIsWhatEverySampleComesOutWith) {
-  const Op flip = MakeOp(OpKind::kRandomHorizontalFlip);
-  Op short_side;
-  short_side.short_side = 10;
-  const auto fixed = [](std::vector<Op> ops) {
-    SamplePlan plan;
-    plan.ops = std::move(ops);
-    return plan.FixedSize();
-  };
-  EXPECT_EQ(fixed({}), std::nullopt);
-  EXPECT_EQ(fixed({flip}), std::nullopt);
-  EXPECT_EQ(fixed({short_side}), std::nullopt);
-  for (const OpKind kind :
-       {OpKind::kResize, OpKind::kCenterCrop, OpKind::kRandomCrop, OpKind::kRandomResizedCrop}) {
-    EXPECT_EQ(fixed({flip, MakeOp(kind, {40, 20}), flip}), (Size{40, 20}));
-    EXPECT_EQ(fixed({short_side, MakeOp(kind, {40, 20})}), (Size{40, 20}));
-    EXPECT_EQ(fixed({MakeOp(kind, {40, 20}), short_side}), (Size{20, 10}));
-  }
-}
-
 }  // namespace
 }  // namespace stoker
