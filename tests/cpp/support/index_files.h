@@ -161,7 +161,9 @@ struct HandMadeBlock {
     if (!records.empty()) {
       std::memcpy(bytes.data() + directory(), records.data(), buckets_at - directory());
     }
-    std::memcpy(bytes.data() + buckets_at, buckets.data(), buckets.size() * sizeof(uint32_t));
+    if (!buckets.empty()) {
+      std::memcpy(bytes.data() + buckets_at, buckets.data(), buckets.size() * sizeof(uint32_t));
+    }
     BlockHeader header{};
     std::memcpy(header.magic, "STOKRBLK", sizeof header.magic);
     header.bytes = bytes.size();
