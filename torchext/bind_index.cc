@@ -138,8 +138,8 @@ void BindBuilder(py::module_* m) {
             return AsPair(std::move(tally));
           },
           py::arg("table"), py::arg("first"), py::arg("last"), NoGil())
-      // Bytes of entropy-coded data of one sample: (all, decoded without, decoded with the index);
-      // None where it has no checkpoints.
+      // Bytes of entropy-coded data of one sample: (decoded without, decoded with the index); None
+      // where it has no checkpoints.
       .def(
           "estimate",
           [](IndexBuilder& builder, const SampleTable& table, size_t index, const SamplePlan& plan,
@@ -150,7 +150,7 @@ void BindBuilder(py::module_* m) {
             try {
               const IndexEstimate e = builder.Estimate(table.Path(index), plan.ops, key);
               if (!e.known) return py::none();
-              return py::make_tuple(e.whole_bytes, e.plain_bytes, e.decoded_bytes);
+              return py::make_tuple(e.plain_bytes, e.decoded_bytes);
             } catch (const StageError&) {
               return py::none();
             }

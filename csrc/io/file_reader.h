@@ -62,6 +62,7 @@ UniqueFd OpenFile(const char* path);
 // The first `bytes` of a file, in `buffer`, valid until the buffer's next use. Goes on after short
 // reads and EINTR; a file that shrinks meanwhile is an error.
 ByteSpan ReadFile(const UniqueFd& fd, uint64_t bytes, ByteBuffer* buffer, ReadFn read_fn = nullptr);
+
 struct FileRange {
   uint64_t begin;
   uint64_t bytes;

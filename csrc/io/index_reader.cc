@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "io/index_file.h"
+
 namespace stoker {
 namespace {
 
@@ -18,12 +20,6 @@ constexpr size_t kRecordsAtOnce = 32;
 // Records of one bucket that are looked at: names are spread evenly, so that an honest index has a
 // few dozen at most.
 constexpr uint32_t kMaxBucket = 4096;
-
-std::string FolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
 
 // Whether nobody has written it who could not as well have written the data beside it or this
 // user's own files.
@@ -191,7 +187,7 @@ bool IndexReader::Contains(uint64_t name) const {
 }
 
 void IndexReader::ForEach(
-    const std::function<bool(const Block&, const IndexRecord&)>& visit) const {
+    const std::function<void(const Block&, const IndexRecord&)>& visit) const {
   std::vector<IndexRecord> records(4096);
   for (const Block& block : blocks_) {
     const uint64_t records_at = block.offset + block.header.directory;
@@ -201,9 +197,7 @@ void IndexReader::ForEach(
                   count * sizeof(IndexRecord))) {
         break;
       }
-      for (size_t i = 0; i < count; ++i) {
-        if (!visit(block, records[i])) return;
-      }
+      for (size_t i = 0; i < count; ++i) visit(block, records[i]);
     }
   }
 }

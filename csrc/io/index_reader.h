@@ -57,8 +57,8 @@ class IndexReader {
   bool Find(uint64_t name, const FileIdentity& file, Scratch* scratch) const;
   // Whether there is a record of this name, of whatever identity.
   bool Contains(uint64_t name) const;
-  // Calls `visit` with every record, oldest block first, and stops where it returns false.
-  void ForEach(const std::function<bool(const Block&, const IndexRecord&)>& visit) const;
+  // Calls `visit` with every record, oldest block first.
+  void ForEach(const std::function<void(const Block&, const IndexRecord&)>& visit) const;
   // The payload that belongs to a record of a block. False: it does not check.
   bool ReadPayload(const Block& block, const IndexRecord& record, Scratch* scratch) const;
 

@@ -1,25 +1,19 @@
 #include "io/index_writer.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <ctime>
 #include <memory>
-#include <string_view>
-#include <system_error>
 #include <thread>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
 
 #include "io/file_reader.h"
+#include "io/index_file.h"
 #include "io/index_reader.h"
 
 namespace stoker {
@@ -29,50 +23,6 @@ constexpr std::chrono::seconds kLockPatience{10};
 constexpr std::chrono::milliseconds kLockPause{20};
 constexpr size_t kWriteBytes = size_t{1} << 20;
 constexpr uint64_t kMaxBlockPayload = uint64_t{2} << 30;
-constexpr const char* kTemporary = ".tmp-";
-constexpr time_t kStaleSeconds = 60;
-
-IndexError SystemError(const std::string& path, const char* what, int error) {
-  return IndexError(path + ": " + what + ": " + std::generic_category().message(error));
-}
-
-void SyncOnce(int fd, const std::string& path) {
-  if (fsync(fd) != 0) throw SystemError(path, "cannot flush to disk", errno);
-}
-
-std::pair<std::string, std::string> FolderAndName(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return {".", path};
-  return {path.substr(0, slash + 1), path.substr(slash + 1)};
-}
-
-void SyncFolderOf(const std::string& path) {
-  const std::string folder = FolderAndName(path).first;
-  const UniqueFd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.valid()) throw SystemError(folder, "cannot open the folder", errno);
-  SyncOnce(fd.get(), folder);
-}
-
-bool TryLock(int fd) {
-  int result = 0;
-  do {
-    result = flock(fd, LOCK_EX | LOCK_NB);
-  } while (result != 0 && errno == EINTR);
-  return result == 0;
-}
-
-// Closing would not do where the process has forked meanwhile: the child has the file open, too.
-void Unlock(const UniqueFd& fd) {
-  if (fd.valid()) flock(fd.get(), LOCK_UN);
-}
-
-// Whether `path` still names the file that is open.
-bool StillAt(int fd, const std::string& path) {
-  struct stat open_file {};
-  struct stat named {};
-  return fstat(fd, &open_file) == 0 && stat(path.c_str(), &named) == 0 &&
-         open_file.st_ino == named.st_ino && open_file.st_dev == named.st_dev;
-}
 
 // Writes one block of a file, front to back.
 class BlockWriter {
@@ -86,6 +36,11 @@ class BlockWriter {
     Put(payload);
     Put(BytesOf(RecordChecksum(record, payload)));
     records_.push_back(record);
+  }
+  void Add(const std::vector<const IndexRecord*>& records, const NewEntries& entries) {
+    for (const IndexRecord* record : records) {
+      Add(record->name, record->file, entries.payload(*record));
+    }
   }
   uint64_t bytes() const { return at_ + pending_.size() - offset_; }
 
@@ -112,18 +67,7 @@ class BlockWriter {
     header.checksum = BlockChecksum(header);
     return header;
   }
-  void WriteHeader(const BlockHeader& header) { WriteAt(offset_, BytesOf(header)); }
-
-  // Also for what is no block.
-  void WriteAt(uint64_t offset, ByteSpan bytes) {
-    while (bytes.size > 0) {
-      const ssize_t done = pwrite(fd_, bytes.data, bytes.size, static_cast<off_t>(offset));
-      if (done < 0 && errno == EINTR) continue;
-      if (done <= 0) throw SystemError(path_, "cannot write", done < 0 ? errno : ENOSPC);
-      bytes = {bytes.data + done, bytes.size - static_cast<size_t>(done)};
-      offset += static_cast<uint64_t>(done);
-    }
-  }
+  void WriteHeader(const BlockHeader& header) { WriteAt(fd_, path_, offset_, BytesOf(header)); }
 
  private:
   void Put(ByteSpan bytes) {
@@ -134,7 +78,7 @@ class BlockWriter {
     pending_.resize(pending_.size() + (alignment - bytes() % alignment) % alignment);
   }
   void Write() {
-    WriteAt(at_, {pending_.data(), pending_.size()});
+    WriteAt(fd_, path_, at_, {pending_.data(), pending_.size()});
     at_ += pending_.size();
     pending_.clear();
   }
@@ -147,96 +91,19 @@ class BlockWriter {
   std::vector<IndexRecord> records_;
 };
 
-// A file beside `path` that is to take its place; removed unless it did. Locked, so that nobody
-// takes it for one that a killed process has left.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::string& path) : path_(path) {
-    static std::atomic<unsigned> count{0};
-    const std::string stem = path + kTemporary + std::to_string(getpid()) + "-";
-    do {
-      name_ = stem + std::to_string(count.fetch_add(1, std::memory_order_relaxed));
-      fd_ = UniqueFd(open(name_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-    } while (!fd_.valid() && (errno == EEXIST || errno == EINTR));
-    if (!fd_.valid()) {
-      const int error = errno;
-      name_.clear();
-      throw SystemError(path, "cannot make a temporary file beside it", error);
-    }
-    if (!TryLock(fd_.get())) {
-      const int error = errno;
-      unlink(name_.c_str());
-      throw SystemError(path, "cannot lock", error);
-    }
-  }
-  ~TemporaryFile() {
-    if (!name_.empty()) unlink(name_.c_str());
-    Unlock(fd_);
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-
-  int fd() const { return fd_.get(); }
-  const std::string& name() const { return name_; }
-
-  // The header, for the blocks that follow at the offset returned.
-  uint64_t WriteHeader(const std::string& root) {
-    IndexHeader header{};
-    std::memcpy(header.magic, kIndexMagic, sizeof header.magic);
-    header.version = kIndexVersion;
-    header.root_bytes = static_cast<uint32_t>(root.size());
-    header.first_block = AlignedUp(sizeof header + root.size());
-    header.checksum = IndexChecksum(header, root);
-    std::vector<uint8_t> bytes(header.first_block);
-    std::memcpy(bytes.data(), &header, sizeof header);
-    std::copy(root.begin(), root.end(), bytes.begin() + sizeof header);
-    BlockWriter(fd(), name_, 0).WriteAt(0, {bytes.data(), bytes.size()});
-    return header.first_block;
-  }
-
-  // Takes the place of `path`. Without `replace`: false, and nothing done, where that exists.
-  bool Rename(bool replace) {
-    SyncOnce(fd(), name_);
-    if (!replace && !RenameToNew()) return false;
-    if (replace && rename(name_.c_str(), path_.c_str()) != 0) {
-      throw SystemError(path_, "cannot rename into place", errno);
-    }
-    name_.clear();
-    SyncFolderOf(path_);
-    return true;
-  }
-
- private:
-  bool RenameToNew() {
-    int result = renameat2(AT_FDCWD, name_.c_str(), AT_FDCWD, path_.c_str(), RENAME_NOREPLACE);
-    if (result != 0 && (errno == EINVAL || errno == ENOSYS)) {  // not on every file system
-      result = link(name_.c_str(), path_.c_str());
-      if (result == 0) unlink(name_.c_str());
-    }
-    if (result != 0 && errno != EEXIST) throw SystemError(path_, "cannot rename into place", errno);
-    return result == 0;
-  }
-
-  const std::string& path_;
-  std::string name_;  // empty once renamed
-  UniqueFd fd_;
-};
-
-// Removes temporary files that processes which were killed have left beside `path`.
-void RemoveStaleTemporaries(const std::string& path) {
-  const auto [folder, name] = FolderAndName(path);
-  const std::unique_ptr<DIR, int (*)(DIR*)> entries(opendir(folder.c_str()), &closedir);
-  if (!entries) return;
-  const std::string prefix = name + kTemporary;
-  while (const dirent* entry = readdir(entries.get())) {
-    if (std::string_view(entry->d_name).substr(0, prefix.size()) != prefix) continue;
-    const std::string file = folder + "/" + entry->d_name;
-    const UniqueFd fd(open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-    struct stat info {};
-    const bool stale = fd.valid() && fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode) &&
-                       info.st_mtime < time(nullptr) - kStaleSeconds && TryLock(fd.get());
-    if (stale) unlink(file.c_str());
-  }
+// The header of a new index; returns the offset of its first block.
+uint64_t WriteIndexHeader(const TemporaryFile& file, const std::string& root) {
+  IndexHeader header{};
+  std::memcpy(header.magic, kIndexMagic, sizeof header.magic);
+  header.version = kIndexVersion;
+  header.root_bytes = static_cast<uint32_t>(root.size());
+  header.first_block = AlignedUp(sizeof header + root.size());
+  header.checksum = IndexChecksum(header, root);
+  std::vector<uint8_t> bytes(header.first_block);
+  std::memcpy(bytes.data(), &header, sizeof header);
+  std::copy(root.begin(), root.end(), bytes.begin() + sizeof header);
+  WriteAt(file.fd(), file.name(), 0, {bytes.data(), bytes.size()});
+  return header.first_block;
 }
 
 // The index at `path`, open and locked.
@@ -279,10 +146,8 @@ bool Create(const std::string& path, const std::string& root,
             const std::vector<const IndexRecord*>& records, const NewEntries& entries,
             bool replace) {
   TemporaryFile file(path);
-  BlockWriter block(file.fd(), file.name(), file.WriteHeader(root));
-  for (const IndexRecord* record : records) {
-    block.Add(record->name, record->file, entries.payload(*record));
-  }
+  BlockWriter block(file.fd(), file.name(), WriteIndexHeader(file, root));
+  block.Add(records, entries);
   block.WriteHeader(block.Finish());
   return file.Rename(replace);
 }
@@ -292,9 +157,7 @@ void AppendBlock(const LockedIndex& index, const std::string& path,
   const uint64_t end = index.reader->end();
   try {
     BlockWriter block(index.fd.get(), path, end);
-    for (const IndexRecord* record : records) {
-      block.Add(record->name, record->file, entries.payload(*record));
-    }
+    block.Add(records, entries);
     const BlockHeader header = block.Finish();
     SyncOnce(index.fd.get(), path);
     block.WriteHeader(header);
@@ -314,14 +177,13 @@ void Merge(const IndexReader& old, const std::string& path, const NewEntries* en
   last.reserve(old.records());
   old.ForEach([&](const IndexReader::Block&, const IndexRecord& record) {
     if (!keep || keep(record.name)) last[record.name] = record.file;
-    return true;
   });
   if (entries != nullptr) {
     for (const IndexRecord& record : entries->records()) last[record.name] = record.file;
   }
 
   TemporaryFile file(path);
-  uint64_t offset = file.WriteHeader(old.root());
+  uint64_t offset = WriteIndexHeader(file, old.root());
   auto block = std::make_unique<BlockWriter>(file.fd(), file.name(), offset);
   const auto add = [&](const IndexRecord& record, ByteSpan payload) {
     const auto found = last.find(record.name);
@@ -343,7 +205,6 @@ void Merge(const IndexReader& old, const std::string& path, const NewEntries* en
     if (old.ReadPayload(from, record, &scratch)) {
       add(record, {scratch.payload.data(), scratch.payload.size()});
     }
-    return true;
   });
   block->WriteHeader(block->Finish());
   file.Rename(/*replace=*/true);

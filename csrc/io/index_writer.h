@@ -8,7 +8,6 @@
 // merged into one in a new temporary file, which takes the old one's place.
 //
 // Writers take turns by a lock on the file (flock), for which they wait ten seconds and no longer.
-// An fsync that failed is not tried again: what it should have saved counts as lost.
 //
 // Threads: any, and any number of processes. Failures are IndexError with the system's own words;
 // the index is then what it was before.
@@ -17,19 +16,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
+#include "io/index_file.h"
 #include "io/index_format.h"
 
 namespace stoker {
-
-class IndexError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
 
 // Entries on their way into an index, in flat arrays.
 class NewEntries {

@@ -228,7 +228,6 @@ bool DecodeIndex::CompactTo(const SampleTable& table) {
   std::unordered_set<uint64_t> live;
   reader->ForEach([&](const IndexReader::Block&, const IndexRecord& record) {
     if (keep(record.name)) live.insert(record.name);
-    return true;
   });
   const uint64_t in_vain = reader->records() - live.size();
   if (reader->blocks().size() <= kFewBlocks && in_vain * kFewInVain <= reader->records()) {

@@ -124,7 +124,6 @@ IndexEstimate IndexBuilder::Estimate(const std::string& path, const std::vector<
   estimate.known = true;
   estimate.decoded_bytes = checkpoints_.BitsFor(mcus) / 8;
   estimate.plain_bytes = checkpoints_.PlainBitsFor(mcus) / 8;
-  estimate.whole_bytes = checkpoints_.at.back().bit / 8;
   return estimate;
 }
 

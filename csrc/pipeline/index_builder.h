@@ -42,7 +42,6 @@ inline constexpr int kVerifyResults = 5;
 // What checkpoints save of the entropy-coded data of one sample.
 struct IndexEstimate {
   bool known = false;
-  uint64_t whole_bytes = 0;    // of the file's data
   uint64_t plain_bytes = 0;    // decoded for the sample without them
   uint64_t decoded_bytes = 0;  // with them
 };

@@ -49,9 +49,7 @@ McuLayout BaselineDecoder::Layout(int mcus) const {
 
 // All of the scan's data. False: libjpeg has its ways with them.
 bool BaselineDecoder::ExtractAll() {
-  if (!scan_.Extract({jpeg_.data + header_.scan_begin, jpeg_.size - header_.scan_begin})) {
-    return false;
-  }
+  if (!scan_.Extract(Scan())) return false;
   const int interval = header_.restart_interval;
   const int intervals = interval > 0 ? (mcus_ - 1) / interval + 1 : 1;
   return scan_.pieces().size() == static_cast<size_t>(intervals);
@@ -60,7 +58,7 @@ bool BaselineDecoder::ExtractAll() {
 // The data between the checkpoints that `mcus` lie between.
 bool BaselineDecoder::ExtractRuns(const McuRect& mcus) {
   const std::vector<Checkpoint>& at = using_->at;
-  const ByteSpan scan{jpeg_.data + header_.scan_begin, jpeg_.size - header_.scan_begin};
+  const ByteSpan scan = Scan();
   const uint64_t first_byte = checkpoints_->data_begin;
   const uint64_t end = checkpoints_->partial() ? checkpoints_->data_end : scan.size;
   using_->RunsUnder(mcus, &runs_);
@@ -72,8 +70,9 @@ bool BaselineDecoder::ExtractRuns(const McuRect& mcus) {
       const uint64_t from = at[k].bit / 8;
       const uint64_t to = at[k + 1].bit / 8;
       place(k);
-      if (from < first_byte || to > end || !scan_.Append({scan.data + from, to - from}))
+      if (from < first_byte || to > end || !scan_.Append({scan.data + from, to - from})) {
         return false;
+      }
     }
     place(run.last);
     if (at[run.last].bit % 8 != 0) {
@@ -245,6 +244,25 @@ bool BaselineDecoder::FinishRecord(int mcu, const McuLayout& layout, EntropyLane
   return true;
 }
 
+// Without checkpoints; leaves some where it is asked to.
+bool BaselineDecoder::DecodePlainly(const McuRect& mcus, const McuLayout& layout, int dct_scale) {
+  if (!ExtractAll()) return false;
+  const bool record = checkpoints_ != nullptr && checkpoints_->record != nullptr;
+  const int step = record ? RecordingStep(header_, checkpoints_->budget_bytes) : 0;
+  if (step > 0) {
+    recording_ = checkpoints_->record;
+    recording_->Begin(header_, step);
+  }
+  EntropyLane lane;
+  const bool good = DecodeRows(mcus, layout, dct_scale, &lane);
+  if (good && recording_ != nullptr) {
+    const int behind = (mcus.bottom - 1) * header_.mcus_across() + mcus.right;
+    checkpoints_->recorded = FinishRecord(behind, layout, &lane);
+  }
+  recording_ = nullptr;
+  return good;
+}
+
 bool BaselineDecoder::Decode(const Rect& region, int dct_scale, YccPlanes* planes) {
   using_ = nullptr;
   recording_ = nullptr;
@@ -253,26 +271,11 @@ bool BaselineDecoder::Decode(const Rect& region, int dct_scale, YccPlanes* plane
   const McuLayout layout = Layout(mcus.width());
   ReservePlanes(mcus, layout);
   const bool use = checkpoints_ != nullptr && checkpoints_->use != nullptr;
-  if (!use || !DecodeByCheckpoints(mcus, layout, dct_scale)) {
-    if (use && checkpoints_->partial()) {
-      throw StageError(Stage::kDecode, "the decode index's checkpoints are not this file's");
-    }
-    if (!ExtractAll()) return false;
-    const bool record = checkpoints_ != nullptr && checkpoints_->record != nullptr;
-    const int step = record ? RecordingStep(header_, checkpoints_->budget_bytes) : 0;
-    if (step > 0) {
-      recording_ = checkpoints_->record;
-      recording_->Begin(header_, step);
-    }
-    EntropyLane lane;
-    const bool good = DecodeRows(mcus, layout, dct_scale, &lane);
-    if (good && recording_ != nullptr) {
-      const int behind = (mcus.bottom - 1) * header_.mcus_across() + mcus.right;
-      checkpoints_->recorded = FinishRecord(behind, layout, &lane);
-    }
-    recording_ = nullptr;
-    if (!good) return false;
+  const bool done = use && DecodeByCheckpoints(mcus, layout, dct_scale);
+  if (!done && use && checkpoints_->partial()) {
+    throw StageError(Stage::kDecode, "the decode index's checkpoints are not this file's");
   }
+  if (!done && !DecodePlainly(mcus, layout, dct_scale)) return false;
   SetViews(mcus, dct_scale, planes);
   return true;
 }

@@ -76,6 +76,10 @@ class BaselineDecoder {
   int PlaneScale(int c, int dct_scale) const;
   McuLayout Layout(int mcus) const;
   void ReservePlanes(const McuRect& mcus, const McuLayout& layout);
+  // The entropy-coded data and what follows them.
+  ByteSpan Scan() const {
+    return {jpeg_.data + header_.scan_begin, jpeg_.size - header_.scan_begin};
+  }
   bool ExtractAll();
   bool ExtractRuns(const McuRect& mcus);
   int StartBefore(int mcu) const;
@@ -84,6 +88,7 @@ class BaselineDecoder {
   bool AtCheckpoint(size_t k, const EntropyLane& lane);
   bool DecodeRows(const McuRect& mcus, const McuLayout& layout, int dct_scale, EntropyLane* lane);
   bool DecodeByCheckpoints(const McuRect& mcus, const McuLayout& layout, int dct_scale);
+  bool DecodePlainly(const McuRect& mcus, const McuLayout& layout, int dct_scale);
   bool FinishRecord(int mcu, const McuLayout& layout, EntropyLane* lane);
   void Transform(int mcu_row, int mcus, int dct_scale);
   void SetViews(const McuRect& mcus, int dct_scale, YccPlanes* planes) const;

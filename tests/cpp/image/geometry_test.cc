@@ -8,30 +8,15 @@
 #include <vector>
 
 #include "base/error.h"
+#include "support/ops.h"
 #include "support/reference_ops.h"
 
 namespace stoker {
 namespace {
 
-Op MakeOp(OpKind kind, Size size = {}) {
-  Op op;
-  op.kind = kind;
-  op.size = size;
-  return op;
-}
-
-Op Flip(OpKind kind, double probability) {
-  Op op = MakeOp(kind);
-  op.probability = probability;
-  return op;
-}
-
-Op ResizeShortSide(int short_side, int max_size = 0) {
-  Op op;
-  op.short_side = short_side;
-  op.max_size = max_size;
-  return op;
-}
+using testing::Flip;
+using testing::MakeOp;
+using testing::ResizeShortSide;
 
 Geometry Resolve(const std::vector<Op>& ops, Size in, const SampleKey& key = {}) {
   Geometry geometry;
@@ -55,9 +40,9 @@ TEST(ResolveGeometryTest, WithoutOperationsDecodesTheWholeImage) {
 
 TEST(ResolveGeometryTest, OverwritesWhatTheGeometryHeld) {
   Geometry geometry;
-  ResolveGeometry({MakeOp(OpKind::kCenterCrop, {3, 3}), Flip(OpKind::kRandomHorizontalFlip, 1),
-                   Flip(OpKind::kRandomVerticalFlip, 1)},
-                  {9, 9}, {}, &geometry);
+  ResolveGeometry(
+      {MakeOp(OpKind::kCenterCrop, {3, 3}), Flip(1), Flip(1, OpKind::kRandomVerticalFlip)}, {9, 9},
+      {}, &geometry);
   ASSERT_TRUE(geometry.flip_horizontal && geometry.flip_vertical);
   ResolveGeometry({}, {4, 2}, {}, &geometry);
   EXPECT_EQ(geometry.decode, (Rect{0, 0, 4, 2}));
@@ -249,7 +234,7 @@ TEST(RandomFlipTest, HappensAsOftenAsItsProbabilitySays) {
       constexpr int kDraws = 4000;
       int flips = 0;
       for (uint64_t index = 0; index < kDraws; ++index) {
-        const Geometry geometry = Resolve({Flip(kind, probability)}, {4, 4}, {1, 0, index, 0});
+        const Geometry geometry = Resolve({Flip(probability, kind)}, {4, 4}, {1, 0, index, 0});
         const bool horizontal = kind == OpKind::kRandomHorizontalFlip;
         ASSERT_FALSE(horizontal ? geometry.flip_vertical : geometry.flip_horizontal);
         flips += geometry.flip_horizontal || geometry.flip_vertical ? 1 : 0;
@@ -262,7 +247,7 @@ TEST(RandomFlipTest, HappensAsOftenAsItsProbabilitySays) {
 }
 
 TEST(ResolveGeometryTest, EachOperationDrawsItsOwnNumbers) {
-  const std::vector<Op> ops(2, Flip(OpKind::kRandomHorizontalFlip, 0.5));
+  const std::vector<Op> ops(2, Flip(0.5));
   int cancelled = 0;
   for (uint64_t index = 0; index < 1000; ++index) {
     cancelled += Resolve(ops, {4, 4}, {1, 0, index, 0}).flip_horizontal ? 0 : 1;
@@ -271,7 +256,7 @@ TEST(ResolveGeometryTest, EachOperationDrawsItsOwnNumbers) {
 }
 
 TEST(ResolveGeometryTest, FlipsComeLastExceptBeforeAResize) {
-  const Op flip = Flip(OpKind::kRandomHorizontalFlip, 1);
+  const Op flip = Flip(1);
   const Geometry crop = Resolve({flip, MakeOp(OpKind::kCenterCrop, {4, 4})}, {9, 9});
   EXPECT_TRUE(crop.flip_horizontal);
   ASSERT_EQ(crop.steps.size(), 1U);

@@ -11,29 +11,23 @@
 
 #include "image/resize_weights.h"
 #include "support/jpeg_samplings.h"
+#include "support/ops.h"
 #include "support/reference_planes.h"
 
 namespace stoker {
 namespace {
 
+using testing::Flip;
 using testing::JpegSampling;
 using testing::kJpegSamplings;
+using testing::MakeOp;
 using testing::NoisePlane;
 using testing::PlaneLine;
 
 // ---- AsPlaneResize ------------------------------------------------------------------------------
 
-Op MakeOp(OpKind kind, Size size = {}) {
-  Op op;
-  op.kind = kind;
-  op.size = size;
-  op.probability = 1.0;
-  return op;
-}
 Op Resize(Size size, Interpolation method = Interpolation::kBilinear) {
-  Op op = MakeOp(OpKind::kResize, size);
-  op.interpolation = method;
-  return op;
+  return MakeOp(OpKind::kResize, size, method);
 }
 Op Center(Size size) { return MakeOp(OpKind::kCenterCrop, size); }
 
@@ -76,7 +70,7 @@ TEST(AsPlaneResizeTest, IsTheRandomCropOfTraining) {
   for (uint32_t n = 0; n < 20; ++n) {
     const SampleKey key{1, 2, 3, n};
     Geometry geometry;
-    ResolveGeometry({op, MakeOp(OpKind::kRandomHorizontalFlip)}, {200, 100}, key, &geometry);
+    ResolveGeometry({op, Flip(1)}, {200, 100}, key, &geometry);
     OpRandom random(key, 0);
     ExpectIs(AsPlaneResize(geometry), RandomResizedCropRect(op, {200, 100}, &random), {22, 24},
              {0, 0, 22, 24});
@@ -87,7 +81,7 @@ TEST(AsPlaneResizeTest, IsTheRandomCropOfTraining) {
 TEST(AsPlaneResizeTest, IsNoneWithoutAnAntialiasedResize) {
   EXPECT_EQ(Of({}), std::nullopt);
   EXPECT_EQ(Of({Center({80, 60})}), std::nullopt);
-  EXPECT_EQ(Of({MakeOp(OpKind::kRandomHorizontalFlip)}), std::nullopt);
+  EXPECT_EQ(Of({Flip(1)}), std::nullopt);
   EXPECT_EQ(Of({Resize({50, 40}, Interpolation::kNearest)}), std::nullopt);
   EXPECT_EQ(Of({Center({80, 60}), Resize({50, 40}, Interpolation::kNearest)}), std::nullopt);
 }
@@ -105,8 +99,8 @@ TEST(AsPlaneResizeTest, IsNoneWhereOtherStepsAreNeeded) {
   EXPECT_EQ(Of({Resize({50, 40}), Resize({20, 20}, Interpolation::kNearest)}), std::nullopt);
   EXPECT_EQ(Of({Center({201, 60}), Resize({50, 40})}), std::nullopt);  // padded
   EXPECT_EQ(Of({Resize({50, 40}), Center({51, 30})}), std::nullopt);
-  EXPECT_EQ(Of({MakeOp(OpKind::kRandomHorizontalFlip), Resize({50, 40})}), std::nullopt);
-  EXPECT_EQ(Of({MakeOp(OpKind::kRandomVerticalFlip), Resize({50, 40})}), std::nullopt);
+  EXPECT_EQ(Of({Flip(1), Resize({50, 40})}), std::nullopt);
+  EXPECT_EQ(Of({Flip(1, OpKind::kRandomVerticalFlip), Resize({50, 40})}), std::nullopt);
 }
 
 TEST(PlaneResizeTest, TheDctScaleHalvesWhileTheCropIsFourTimesAsLarge) {

@@ -62,7 +62,6 @@ class HostileIndex : public ::testing::Test {
     index->ForEach([&](const IndexReader::Block& block, const IndexRecord& record) {
       index->ReadPayload(block, record, &scratch);
       index->Contains(record.name);
-      return true;
     });
     const size_t found = CountFound(*index, hostile_);
     AppendEntries(path, hostile_);

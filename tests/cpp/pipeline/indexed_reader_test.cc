@@ -9,6 +9,7 @@
 #include <string>
 
 #include "pipeline/index_builder.h"
+#include "support/ops.h"
 #include "support/test_images.h"
 
 namespace stoker {
@@ -31,10 +32,7 @@ class IndexedReaderTest : public ::testing::Test {
     path_ = folder_.Write("a.jpg", jpeg_);
     const timespec old[2] = {{1'000'000'000, 0}, {1'000'000'000, 0}};
     ASSERT_EQ(utimensat(AT_FDCWD, path_.c_str(), old, 0), 0);
-    Op op;
-    op.kind = OpKind::kCenterCrop;
-    op.size = {crop, crop};
-    plan_.ops = {op};
+    plan_.ops = {testing::MakeOp(OpKind::kCenterCrop, {crop, crop})};
     DecodeIndexOptions options;
     options.sources = {{folder_.path() + "/an.index", ""}};
     options.record = true;

@@ -10,38 +10,23 @@
 #include "image/simd.h"
 #include "pipeline/load_sample.h"
 #include "support/jpeg_samplings.h"
+#include "support/ops.h"
 #include "support/test_images.h"
 
 namespace stoker {
 namespace {
 
 using testing::Bytes;
+using testing::Flip;
 using testing::JpegSampling;
 using testing::JpegSpec;
 using testing::kJpegSamplings;
 using testing::MakeJpeg;
+using testing::MakeOp;
+using testing::ResizeShortSide;
 using testing::Span;
 
 using Ops = std::vector<Op>;
-
-Op MakeOp(OpKind kind, Size size, Interpolation method = Interpolation::kBilinear) {
-  Op op;
-  op.kind = kind;
-  op.size = size;
-  op.interpolation = method;
-  return op;
-}
-Op Flip(double probability) {
-  Op op;
-  op.kind = OpKind::kRandomHorizontalFlip;
-  op.probability = probability;
-  return op;
-}
-Op ShortSide(int side) {
-  Op op;
-  op.short_side = side;
-  return op;
-}
 
 Ops Training(Interpolation method = Interpolation::kBilinear) {
   return {MakeOp(OpKind::kRandomResizedCrop, {40, 36}, method), Flip(0.5)};
@@ -108,7 +93,7 @@ void ExpectWithinRounding(const Differences& differences, const std::string& wha
 const Ops kPlans[] = {
     Training(),
     Training(Interpolation::kBicubic),
-    {ShortSide(48), MakeOp(OpKind::kCenterCrop, {40, 36}), Flip(1)},
+    {ResizeShortSide(48), MakeOp(OpKind::kCenterCrop, {40, 36}), Flip(1)},
     {MakeOp(OpKind::kCenterCrop, {33, 29}), MakeOp(OpKind::kResize, {100, 90})},
     {MakeOp(OpKind::kResize, {40, 36}), MakeOp(OpKind::kRandomCrop, {21, 20})},
 };

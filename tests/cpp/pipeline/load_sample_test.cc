@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "support/ops.h"
 #include "support/reference_ops.h"
 #include "support/test_images.h"
 
@@ -19,15 +20,9 @@ namespace {
 using testing::Bytes;
 using testing::JpegSpec;
 using testing::MakeJpeg;
+using testing::MakeOp;
 using testing::Pixels;
 using testing::TemporaryFolder;
-
-Op MakeOp(OpKind kind, Size size = {}) {
-  Op op;
-  op.kind = kind;
-  op.size = size;
-  return op;
-}
 
 // As in training: a random crop resized to 20 × 16, flipped or not, uint8 channels last.
 SamplePlan TrainingPlan() {

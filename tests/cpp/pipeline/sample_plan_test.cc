@@ -6,20 +6,16 @@
 #include <utility>
 #include <vector>
 
+#include "support/ops.h"
+
 namespace stoker {
 namespace {
 
-Op MakeOp(OpKind kind, Size size = {}) {
-  Op op;
-  op.kind = kind;
-  op.size = size;
-  return op;
-}
+using testing::MakeOp;
 
 TEST(SamplePlanTest, FixedSizeIsWhatEverySampleComesOutWith) {
   const Op flip = MakeOp(OpKind::kRandomHorizontalFlip);
-  Op short_side;
-  short_side.short_side = 10;
+  const Op short_side = testing::ResizeShortSide(10);
   const auto fixed = [](std::vector<Op> ops) {
     SamplePlan plan;
     plan.ops = std::move(ops);
