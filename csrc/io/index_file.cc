@@ -65,6 +65,11 @@ void Unlock(const UniqueFd& fd) {
   if (fd.valid()) flock(fd.get(), LOCK_UN);
 }
 
+bool IsLink(const std::string& path) {
+  struct stat info {};
+  return lstat(path.c_str(), &info) == 0 && S_ISLNK(info.st_mode);
+}
+
 bool StillAt(int fd, const std::string& path) {
   struct stat open_file {};
   struct stat named {};

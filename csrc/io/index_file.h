@@ -35,6 +35,9 @@ bool TryLock(int fd);
 // Closing would not do where the process has forked meanwhile: the child has the file open, too.
 void Unlock(const UniqueFd& fd);
 
+// Whether `path` is a symbolic link, to whatever.
+bool IsLink(const std::string& path);
+
 // Whether `path` still names the file that is open.
 bool StillAt(int fd, const std::string& path);
 

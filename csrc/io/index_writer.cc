@@ -124,8 +124,9 @@ LockedIndex Lock(const std::string& path) {
     LockedIndex index;
     index.fd = UniqueFd(open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
     if (!index.fd.valid()) {
-      if (errno == ENOENT) return index;
-      throw SystemError(path, "cannot open", errno);
+      const int error = errno;
+      if (error != ENOENT || IsLink(path)) throw SystemError(path, "cannot open", error);
+      return index;
     }
     if (TryLock(index.fd.get())) {
       // Another writer may have put a new file into its place meanwhile.

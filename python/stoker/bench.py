@@ -23,8 +23,9 @@ from torch.utils.data import RandomSampler
 
 from . import _C
 from ._cpus import auto_workers, usable_cores
+from ._files import find_images
 from .dataloader import DataLoader, PixelMode
-from .datasets import IMG_EXTENSIONS, ImageList
+from .datasets import ImageList
 from .index import IndexLike
 from .transforms import (
     CenterCrop,
@@ -139,19 +140,6 @@ def workload_transform(name: str) -> Transform:
     if name == "W3":
         return Compose([RandomResizedCrop(224), RandomHorizontalFlip()])
     raise ValueError(f"unknown workload {name!r}; these are: {', '.join(WORKLOADS)}")
-
-
-def find_images(folder: Path) -> list[str]:
-    """Every image below ``folder``, by name, sorted. Raises FileNotFoundError where there is none."""
-    files = sorted(
-        os.path.join(parent, file)
-        for parent, _, names in os.walk(folder, followlinks=True)
-        for file in names
-        if file.lower().endswith(IMG_EXTENSIONS)
-    )
-    if not files:
-        raise FileNotFoundError(f"no images below {folder} (by name: {', '.join(IMG_EXTENSIONS)})")
-    return files
 
 
 def _resident_mb() -> float:

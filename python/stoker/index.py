@@ -90,6 +90,18 @@ def beside(root: bytes) -> Location | None:
     return None
 
 
+def _in_file(file: bytes, real: bytes, new: Location) -> Location:
+    """The index in ``file``, for samples in the folder ``real``; ``new`` where it is yet to be made."""
+    if not os.path.lexists(file):
+        return new
+    problem, index_root = _C.index_root(file)
+    if problem == _DAMAGED:
+        return new
+    if problem:
+        raise ValueError(f"{os.fsdecode(file)} {problem}")
+    return Location(file, index_root, _below(real, index_root or _real(os.path.dirname(file))) or b"")
+
+
 def left_in(folder: bytes) -> Location:
     """The index that ``stoker index`` leaves in ``folder``, there already or not.
 
@@ -97,13 +109,8 @@ def left_in(folder: bytes) -> Location:
         ValueError: something else has its name.
     """
     real = _real(folder)
-    path = os.path.join(real, os.fsencode(FILE_NAME))
-    problem, index_root = _C.index_root(path) if os.path.lexists(path) else (_DAMAGED, b"")
-    if problem == _DAMAGED:
-        return Location(path, b"", b"")
-    if problem:
-        raise ValueError(f"{os.fsdecode(path)} {problem}")
-    return Location(path, index_root, _below(real, index_root or real) or b"")
+    file = os.path.join(real, os.fsencode(FILE_NAME))
+    return _in_file(file, real, Location(file, b"", b""))
 
 
 def named(root: bytes, path: str | os.PathLike[str]) -> Location:
@@ -116,17 +123,10 @@ def named(root: bytes, path: str | os.PathLike[str]) -> Location:
         ValueError: the file is there, but not an index that can be used.
     """
     file = os.path.abspath(os.fsencode(path))
-    real = _real(root)
     if os.path.isdir(file):
         raise ValueError(f"index: {os.fsdecode(file)} is a folder, not an index file")
-    if not os.path.exists(file):
-        return Location(file, real, b"")
-    problem, index_root = _C.index_root(file)
-    if problem == _DAMAGED:
-        return Location(file, real, b"")
-    if problem:
-        raise ValueError(f"index: {os.fsdecode(file)} {problem}")
-    return Location(file, index_root, _below(real, index_root or _real(os.path.dirname(file))) or b"")
+    real = _real(root)
+    return _in_file(file, real, Location(file, real, b""))
 
 
 def check(index: IndexLike) -> None:
@@ -169,8 +169,8 @@ def estimate_savings(
     count = min(images, len(table))
     plain = decoded = 0
     for n in range(count):
-        bytes_of = builder.estimate(table, n * len(table) // count, plan, n)
-        if bytes_of is not None:
-            plain += bytes_of[1]
-            decoded += bytes_of[2]
+        sample = builder.estimate(table, n * len(table) // count, plan, n)
+        if sample is not None:
+            plain += sample[0]
+            decoded += sample[1]
     return 1 - decoded / plain if plain > 0 else None

@@ -14,8 +14,9 @@ from typing import Any
 
 from . import _C
 from ._cpus import usable_cores
+from ._files import image_paths
 from .bench import workload_transform
-from .datasets import IMG_EXTENSIONS, MAX_PIXELS
+from .datasets import MAX_PIXELS
 from .index import Location, estimate_savings, left_in, named
 from .transforms import compile_plan
 
@@ -109,35 +110,13 @@ def as_dict(report: BuildReport | VerifyReport | InfoReport) -> dict[str, Any]:
     return asdict(report)
 
 
-def image_table(folder: Path) -> _C.SampleTable:
-    """Every image below ``folder``, by its name.
-
-    Raises FileNotFoundError where there is none, NotADirectoryError where it is no folder.
-    """
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is not a folder")
+def _open(folder: Path, out: Path | None, record: bool) -> tuple[_C.SampleTable, _C.DecodeIndex, Location]:
     root = os.fsencode(folder)
     table = _C.SampleTable(root)
-    for parent, folders, names in os.walk(root, followlinks=True):
-        folders.sort()
-        for name in sorted(names):
-            if name.decode("utf-8", "replace").lower().endswith(IMG_EXTENSIONS):
-                table.append(os.path.join(parent, name), 0)
-    if len(table) == 0:
-        raise FileNotFoundError(f"no images below {folder} (by name: {', '.join(IMG_EXTENSIONS)})")
+    for path in image_paths(folder):
+        table.append(path, 0)
     table.shrink_to_fit()
-    return table
-
-
-def _locate(folder: Path, out: Path | None) -> Location:
-    if out is not None:
-        return named(os.fsencode(folder), out)
-    return left_in(os.fsencode(folder))
-
-
-def _open(folder: Path, out: Path | None, record: bool) -> tuple[_C.SampleTable, _C.DecodeIndex, Location]:
-    table = image_table(folder)
-    location = _locate(folder, out)
+    location = left_in(root) if out is None else named(root, out)
     if not record and not os.path.exists(location.path):
         raise FileNotFoundError(f"{os.fsdecode(location.path)} does not exist: make it with stoker index")
     index = _C.DecodeIndex(table.root, [location.source], record, location.root)

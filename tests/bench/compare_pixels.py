@@ -21,7 +21,7 @@ from PIL import Image
 import stoker
 from stoker import _C
 from stoker import transforms as T
-from stoker.bench import find_images
+from stoker._files import find_images
 from stoker.transforms import compile_plan
 
 Pixels = npt.NDArray[np.uint8]

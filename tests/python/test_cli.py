@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import stoker
+from stoker._files import find_images
 from stoker.bench import (
     ACCELERATORS,
     WORKLOADS,
@@ -19,7 +20,6 @@ from stoker.bench import (
     Emulation,
     default_sweep,
     emulate_accelerators,
-    find_images,
     run_bench,
     workload_transform,
 )
@@ -89,7 +89,7 @@ def test_bench_in_words(images: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["bench", "--data", "/nowhere"], "no images below /nowhere"),
+        (["bench", "--data", "/nowhere"], "/nowhere is not a folder"),
         (["bench", "--data", "DIR", "--workload", "W9"], "unknown workload 'W9'"),
         (["bench", "--data", "DIR", "--batch", "0"], "batch and epochs must be at least 1"),
         (["bench", "--data", "DIR", "--pixels", "sharp"], "--pixels takes 'fast' or 'exact'"),
@@ -176,9 +176,3 @@ def test_help(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0
     assert "--json" in done.stdout
-
-
-def test_find_images_is_deep_and_sorted(images: Path) -> None:
-    files = find_images(images)
-    assert len(files) == 12
-    assert files == sorted(files)

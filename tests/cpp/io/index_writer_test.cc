@@ -219,6 +219,12 @@ TEST_F(IndexWriter, NeverTouchesWhatIsNoIndex) {
   left_ = {"index", "pipe"};
 }
 
+TEST_F(IndexWriter, RefusesALinkToNothing) {
+  std::filesystem::create_symlink("nothing", path_);
+  EXPECT_EQ(ErrorOf([&] { AppendEntries(path_, EntriesOf(0, 5)); }),
+            path_ + ": cannot open: No such file or directory");
+}
+
 TEST_F(IndexWriter, LeavesANewerVersionAlone) {
   Bytes file = HandMadeHeader("/data", [](IndexHeader* header) { header->version = 2; });
   file.resize(1000, 'x');
