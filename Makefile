@@ -76,24 +76,30 @@ demo: build
 
 test: test-cpp test-python
 
+# $(call run_tests,BUILD): the C++ tests, one half of them on each of two cores.
+define run_tests
+@printf '0\n1\n' | GTEST_TOTAL_SHARDS=2 TSAN_OPTIONS=suppressions=tests/cpp/tsan.supp \
+	  xargs -P 2 -I {} env GTEST_SHARD_INDEX={} $(1)/lib/stoker_tests --gtest_brief=1
+endef
+
 test-cpp: build
 	@cmake --build build/release --target stoker_tests
-	@build/release/lib/stoker_tests --gtest_brief=1
+	$(call run_tests,build/release)
 
 test-python: build
 	@$(BIN)/python -m pytest
 
 test-asan: $(STAMPS)/apt
-	@cmake -S . -B build/asan -G Ninja -DSTOKER_TESTS=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	@cmake -S . -B build/asan -G Ninja -DSTOKER_TESTS=ON \
 	  "-DSTOKER_SANITIZE=address;undefined" >build/asan.log || { cat build/asan.log; exit 1; }
-	@cmake --build build/asan
-	@build/asan/lib/stoker_tests --gtest_brief=1
+	@cmake --build build/asan --target stoker_tests
+	$(call run_tests,build/asan)
 
 test-tsan: $(STAMPS)/apt
-	@cmake -S . -B build/tsan -G Ninja -DSTOKER_TESTS=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	@cmake -S . -B build/tsan -G Ninja -DSTOKER_TESTS=ON \
 	  -DSTOKER_SANITIZE=thread >build/tsan.log || { cat build/tsan.log; exit 1; }
-	@cmake --build build/tsan
-	@TSAN_OPTIONS=suppressions=tests/cpp/tsan.supp build/tsan/lib/stoker_tests --gtest_brief=1
+	@cmake --build build/tsan --target stoker_tests
+	$(call run_tests,build/tsan)
 
 fuzz: $(STAMPS)/apt
 	@tests/fuzz/clang.sh >/dev/null || $(MAKE) --no-print-directory install-clang

@@ -232,14 +232,14 @@ TEST_F(IndexFailures, AForkedProcessKeepsNoLock) {
   std::vector<pid_t> children;
   for (int i = 0; i < 40 && !failed; ++i) {
     const pid_t child = fork();
-    if (child < 0) break;
-    children.push_back(child);
-    if (child == 0) {  // lives until the pipe is closed
+    if (child == 0) {  // lives until the pipe is closed; the writer may hold the allocator's lock
       alarm(60);
       close(ends[1]);
       char byte = 0;
       _exit(static_cast<int>(read(ends[0], &byte, 1)));
     }
+    if (child < 0) break;
+    children.push_back(child);
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   writer.join();
