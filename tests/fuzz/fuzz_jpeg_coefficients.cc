@@ -94,7 +94,10 @@ const char* HeaderDifference(const JpegHeader& own, const jpeg_decompress_struct
     return "colour space";
   }
   if (cinfo.progressive_mode || cinfo.arith_code || cinfo.data_precision != 8) return "process";
-  if (own.restart_interval != static_cast<int>(cinfo.restart_interval)) return "restart interval";
+  // Ours counts an interval that the scan never reaches for none.
+  const auto interval = static_cast<int>(cinfo.restart_interval);
+  const bool reached = interval < own.mcus_across() * own.mcus_down();
+  if (own.restart_interval != (reached ? interval : 0)) return "restart interval";
   for (int c = 0; c < own.components; ++c) {
     const JpegComponent& k = own.component[static_cast<size_t>(c)];
     const jpeg_component_info& info = *cinfo.cur_comp_info[c];

@@ -39,7 +39,7 @@ struct JpegHeader {
   // 1 × 2 (4:4:0) or 4 × 1 (4:1:1). The others have 1 × 1.
   int max_h = 1;
   int max_v = 1;
-  int restart_interval = 0;  // in MCUs; 0: none
+  int restart_interval = 0;  // in MCUs; 0: none, or none that the scan reaches
   size_t scan_begin = 0;     // of the entropy-coded data in the file
 
   std::array<std::array<uint16_t, kBlockCoefficients>, 4> quant;  // natural order

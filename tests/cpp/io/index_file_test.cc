@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <ctime>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,21 +18,11 @@ namespace stoker {
 namespace {
 
 using testing::Bytes;
+using testing::ErrorOf;
 using testing::NamesIn;
 using testing::ReadBytes;
 using testing::Span;
 using testing::TemporaryFolder;
-
-// What an IndexError of `body` says; fails the test where there is none.
-std::string ErrorOf(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const IndexError& e) {
-    return e.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
-}
 
 // Every test must leave nothing but `left_` in its folder.
 class IndexFileTest : public ::testing::Test {

@@ -6,7 +6,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,6 +21,7 @@ using testing::Bytes;
 using testing::CountFound;
 using testing::EntriesOf;
 using testing::EntryOf;
+using testing::ErrorOf;
 using testing::ExpectAll;
 using testing::Found;
 using testing::HandMadeHeader;
@@ -32,17 +32,6 @@ using testing::OpenIndex;
 using testing::ReadBytes;
 using testing::Span;
 using testing::TemporaryFolder;
-
-// What an IndexError of `body` says; fails the test where there is none.
-std::string ErrorOf(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const IndexError& e) {
-    return e.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
-}
 
 // Every test must leave nothing but `left_` in its folder.
 class IndexWriter : public ::testing::Test {

@@ -52,6 +52,17 @@ inline void AppendEntries(const std::string& path, const std::vector<IndexEntry>
   AppendToIndex(path, root, added);
 }
 
+// What an IndexError of `body` says; fails the test where there is none.
+inline std::string ErrorOf(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const IndexError& e) {
+    return e.what();
+  }
+  ADD_FAILURE() << "no error";
+  return {};
+}
+
 inline IndexState StateOf(const std::string& path) {
   IndexState state{};
   IndexReader::Open(path, &state);
