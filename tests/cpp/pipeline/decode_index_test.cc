@@ -206,6 +206,14 @@ TEST_F(DecodeIndexTest, WhatWaitsIsNotRecordedTwice) {
   EXPECT_TRUE(Finds(index, 2));
 }
 
+TEST_F(DecodeIndexTest, WhatWaitsHasTheNameOfTheSourceThatIsWrittenTo) {
+  DecodeIndexOptions options = Options();
+  options.sources = {{folder_.path() + "/other", "other/"}, {path_, "this/"}};
+  DecodeIndex index(options);
+  EXPECT_TRUE(Record(&index, 1));
+  EXPECT_FALSE(Record(&index, 1));
+}
+
 TEST_F(DecodeIndexTest, WritesInPortions) {
   DecodeIndexOptions options = Options();
   options.portion_bytes = 1000;  // of entries that take 64 each

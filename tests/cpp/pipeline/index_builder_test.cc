@@ -130,6 +130,16 @@ TEST_F(IndexBuilderTest, OtherCodingsAndFormatsHaveTheirSizeOnly) {
   }
 }
 
+// Something between the data and the marker behind them: libjpeg has its ways with such files.
+TEST_F(IndexBuilderTest, FilesWithAFlawHaveTheirSizeOnly) {
+  Bytes flawed = MakeJpeg(Large());
+  flawed.insert(flawed.end() - 2, 40, 0x55);
+  const std::string path = Write("a.jpg", flawed);
+  EXPECT_EQ(Build(path), BuildResult::kSizeOnly);
+  EXPECT_EQ(EntryOf(path).size, (Size{640, 400}));
+  EXPECT_EQ(builder_->Verify(path), VerifyResult::kSizeOnly);
+}
+
 TEST_F(IndexBuilderTest, KeepsTheSizeAsStoredAndTheOrientation) {
   const std::string path = Write("a.jpg", testing::WithExifOrientation(MakeJpeg(Large()), 6));
   EXPECT_EQ(Build(path), BuildResult::kCheckpoints);
@@ -207,7 +217,7 @@ TEST_F(IndexBuilderTest, NoticesWrongEntries) {
     ++wrong.at[k].dc[2];
     EXPECT_EQ(verify(wrong), VerifyResult::kWrong) << k;
   }
-  // From there on, all DC values: every checkpoint agrees with the next, and the pixels are wrong.
+  // From there on, all DC values: of all these, only the first does not agree with the one before.
   Checkpoints wrong = right;
   for (size_t k = 5; k < wrong.at.size(); ++k) wrong.at[k].dc[0] += 8;
   EXPECT_EQ(verify(wrong), VerifyResult::kWrong);
@@ -255,6 +265,10 @@ TEST_F(IndexBuilderTest, EstimatesWhatASampleTakes) {
   const IndexEstimate upright = builder_->Estimate(turned, {crop}, {});
   EXPECT_GT(upright.plain_bytes, all.plain_bytes * 9 / 10);
   EXPECT_LT(upright.decoded_bytes, all.plain_bytes / 3);
+  crop.size = {64, 640};  // and its columns are the stored one's rows
+  const IndexEstimate column = builder_->Estimate(turned, {crop}, {});
+  EXPECT_NEAR(static_cast<double>(column.plain_bytes) / static_cast<double>(all.plain_bytes), 0.58,
+              0.1);
 }
 
 TEST_F(IndexBuilderTest, EstimatesNothingOfFilesWithoutCheckpoints) {
