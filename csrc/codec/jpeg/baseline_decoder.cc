@@ -13,6 +13,12 @@ constexpr size_t kBlockBytes = kBlockCoefficients * sizeof(int16_t);
 
 }  // namespace
 
+void CheckpointUse::RequireWhole() const {
+  if (partial()) {
+    throw StageError(Stage::kDecode, "the decode index's checkpoints are not this file's");
+  }
+}
+
 bool BaselineDecoder::Open(ByteSpan jpeg, CheckpointUse* checkpoints) {
   jpeg_ = jpeg;
   checkpoints_ = checkpoints;
@@ -272,9 +278,7 @@ bool BaselineDecoder::Decode(const Rect& region, int dct_scale, YccPlanes* plane
   ReservePlanes(mcus, layout);
   const bool use = checkpoints_ != nullptr && checkpoints_->use != nullptr;
   const bool done = use && DecodeByCheckpoints(mcus, layout, dct_scale);
-  if (!done && use && checkpoints_->partial()) {
-    throw StageError(Stage::kDecode, "the decode index's checkpoints are not this file's");
-  }
+  if (!done && use) checkpoints_->RequireWhole();
   if (!done && !DecodePlainly(mcus, layout, dct_scale)) return false;
   SetViews(mcus, dct_scale, planes);
   return true;

@@ -36,6 +36,8 @@ struct CheckpointUse {
   uint64_t data_begin = 0;
   uint64_t data_end = 0;
   bool partial() const { return data_end > 0; }
+  // For a decoding that needs the whole file: throws that error where it is not there.
+  void RequireWhole() const;
   // Make some, which means decoding the file to its end: more than `budget_bytes` hold, so that
   // Checkpoints::PackWithin has a choice.
   Checkpoints* record = nullptr;

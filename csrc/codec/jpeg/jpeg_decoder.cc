@@ -1,6 +1,5 @@
 #include "codec/jpeg/jpeg_decoder.h"
 
-#include "base/error.h"
 #include "codec/jpeg/planes_to_rgb.h"
 
 namespace stoker {
@@ -15,9 +14,7 @@ Size JpegDecoder::Open(ByteSpan jpeg, CheckpointUse* checkpoints) {
 }
 
 Size JpegDecoder::OpenTurbo() {
-  if (checkpoints_ != nullptr && checkpoints_->partial()) {
-    throw StageError(Stage::kDecode, "the decode index's checkpoints are not this file's");
-  }
+  if (checkpoints_ != nullptr) checkpoints_->RequireWhole();
   return turbo_.Open(jpeg_);
 }
 
