@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from index_helpers import epoch, loader_of
 from PIL import Image
 
 import stoker
@@ -187,6 +188,12 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_photos(root / "b", 8, subsampling=0)
     leave_alone(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def expected(original: Path) -> list[Any]:
+    """The batches of `original` without an index."""
+    return epoch(loader_of(original, index=None))
 
 
 @pytest.fixture

@@ -22,13 +22,6 @@ from PIL import Image
 from stoker import DataLoader, ImageFolder
 from stoker import transforms as T
 
-
-@pytest.fixture(scope="module")
-def expected(original: Path) -> list[Any]:
-    """Their batches without an index."""
-    return epoch(loader_of(original, index=None))
-
-
 # ---- pixels --------------------------------------------------------------------------------------
 
 # Files that get checkpoints, files that get an entry without, and files that get none.

@@ -29,13 +29,6 @@ from stoker import ImageFolder, IndexStats
 from stoker import transforms as T
 from stoker.index_command import build
 
-
-@pytest.fixture(scope="module")
-def expected(original: Path) -> list[Any]:
-    """Their batches without an index."""
-    return epoch(loader_of(original, index=None))
-
-
 # ---- images that change --------------------------------------------------------------------------
 
 

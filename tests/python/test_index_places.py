@@ -26,12 +26,6 @@ from stoker.index import FILE_NAME, cache_folder
 from stoker.index_command import build
 
 
-@pytest.fixture(scope="module")
-def expected(original: Path) -> list[Any]:
-    """Their batches without an index."""
-    return epoch(loader_of(original, index=None))
-
-
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
     """Every file below: its bytes and its time of change."""
     files = (path for path in folder.rglob("*") if path.is_file())

@@ -23,12 +23,6 @@ from stoker import DataLoader
 from stoker.index_command import build
 
 
-@pytest.fixture(scope="module")
-def expected(original: Path) -> list[Any]:
-    """Their batches without an index."""
-    return epoch(loader_of(original, index=None))
-
-
 def epoch_and_stats(loader: DataLoader[Any]) -> tuple[list[Any], int]:
     batches = [(images.tolist(), labels.tolist()) for images, labels in epoch(loader)]
     return batches, loader.stats().index.used

@@ -20,12 +20,6 @@ from stoker.index import FILE_NAME
 from stoker.index_command import build
 
 
-@pytest.fixture(scope="module")
-def expected(original: Path) -> list[Any]:
-    """Their batches without an index."""
-    return epoch(loader_of(original, index=None))
-
-
 @pytest.mark.parametrize(
     ("index", "error", "words"),
     [
