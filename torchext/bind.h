@@ -9,7 +9,9 @@ namespace stoker {
 void BindDataset(pybind11::module_* m);
 // DecodeIndex and IndexBuilder.
 void BindIndex(pybind11::module_* m);
-// Loader and its statistics.
+// Loader.
 void BindLoader(pybind11::module_* m);
+// Histograms and the sums that loaders measure.
+void BindStats(pybind11::module_* m);
 
 }  // namespace stoker

@@ -2,15 +2,18 @@
 #include <torch/csrc/utils/pybind.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "bind.h"
 #include "image/ops.h"
 #include "io/sample_table.h"
 #include "pipeline/load_sample.h"
+#include "pipeline/sample_set.h"
 #include "tensors.h"
 
 namespace py = pybind11;
@@ -28,7 +31,14 @@ void BindOps(py::module_* m) {
       .value("RANDOM_CROP", OpKind::kRandomCrop)
       .value("RANDOM_RESIZED_CROP", OpKind::kRandomResizedCrop)
       .value("RANDOM_HORIZONTAL_FLIP", OpKind::kRandomHorizontalFlip)
-      .value("RANDOM_VERTICAL_FLIP", OpKind::kRandomVerticalFlip);
+      .value("RANDOM_VERTICAL_FLIP", OpKind::kRandomVerticalFlip)
+      .value("PAD", OpKind::kPad)
+      .value("COLOR_JITTER", OpKind::kColorJitter)
+      .value("RANDOM_GRAYSCALE", OpKind::kRandomGrayscale)
+      .value("RANDOM_ERASING", OpKind::kRandomErasing)
+      .value("RANDOM_APPLY", OpKind::kRandomApply)
+      .value("RANDOM_CHOICE", OpKind::kRandomChoice)
+      .value("RANDOM_ORDER", OpKind::kRandomOrder);
   py::enum_<Interpolation>(*m, "Interpolation")
       .value("NEAREST", Interpolation::kNearest)
       .value("BILINEAR", Interpolation::kBilinear)
@@ -64,7 +74,14 @@ void BindOps(py::module_* m) {
           [](Op& op, const std::array<int, 4>& p) { op.padding = {p[0], p[1], p[2], p[3]}; })
       .def_readwrite("pad_if_needed", &Op::pad_if_needed)
       .def_readwrite("pad_mode", &Op::pad_mode)
-      .def_readwrite("fill", &Op::fill);
+      .def_readwrite("fill", &Op::fill)
+      .def_readwrite("jitter", &Op::jitter)
+      .def_readwrite("value", &Op::value)
+      .def_readwrite("noise", &Op::noise)
+      .def_readwrite("children", &Op::children)
+      .def_readwrite("weights", &Op::weights);
+  m->attr("max_ops") = kMaxOps;
+  m->def("count_ops", [](const std::vector<Op>& ops) { return CountOps(ops); }, py::arg("ops"));
 }
 
 void BindPlan(py::module_* m) {
@@ -76,6 +93,13 @@ void BindPlan(py::module_* m) {
           [](SamplePlan& p, bool is_float) {
             p.format.type = is_float ? ElementType::kFloat32 : ElementType::kUint8;
           })
+      .def_property(
+          "channels", [](const SamplePlan& p) { return p.format.channels; },
+          [](SamplePlan& p, int channels) { p.format.channels = channels; })
+      .def_property(
+          "apply_exif_orientation",
+          [](const SamplePlan& p) { return p.decode.apply_exif_orientation; },
+          [](SamplePlan& p, bool apply) { p.decode.apply_exif_orientation = apply; })
       .def_property(
           "channels_last", [](const SamplePlan& p) { return p.format.channels_last; },
           [](SamplePlan& p, bool on) { p.format.channels_last = on; })
@@ -114,6 +138,50 @@ void BindPlan(py::module_* m) {
       });
 }
 
+// Appends (path: str, label: int) for each element.
+void AppendSamples(SampleTable& table, const py::sequence& samples) {
+  for (const py::handle sample : samples) {
+    const auto pair = py::cast<py::tuple>(sample);
+    if (pair.size() != 2) throw py::value_error("a sample must be (path, label)");
+    const auto path =
+        py::reinterpret_steal<py::bytes>(PyUnicode_EncodeFSDefault(py::object(pair[0]).ptr()));
+    if (!path) throw py::error_already_set();
+    table.Append(std::string_view(path), py::cast<int64_t>(pair[1]));
+  }
+}
+
+// Rows as a 1-d int64 tensor, or None.
+SampleSet MakeSet(std::shared_ptr<SampleTable> table,
+                  const std::vector<std::pair<size_t, SamplePlan>>& parts,
+                  const std::optional<at::Tensor>& rows, size_t size) {
+  SampleSet set;
+  set.table = std::move(table);
+  set.size = size;
+  for (const auto& [first_row, plan] : parts) set.parts.push_back({first_row, plan});
+  if (rows) {
+    TORCH_CHECK(rows->dim() == 1 && rows->scalar_type() == at::kLong, "rows must be 1-d int64");
+    const at::Tensor plain = rows->contiguous();
+    const auto* first = plain.data_ptr<int64_t>();
+    set.rows.emplace(first, first + plain.numel());
+  }
+  set.Check();
+  return set;
+}
+
+void BindSet(py::module_* m) {
+  py::class_<SampleSet>(*m, "SampleSet")
+      .def(py::init(&MakeSet), py::arg("table"), py::arg("parts"), py::arg("rows"), py::arg("size"))
+      .def_static(
+          "of_table",
+          [](std::shared_ptr<SampleTable> table, const SamplePlan& plan) {
+            SampleSet set = SampleSet::OfTable(std::move(table), plan);
+            set.Check();
+            return set;
+          },
+          py::arg("table"), py::arg("plan"))
+      .def("__len__", [](const SampleSet& set) { return set.size; });
+}
+
 void BindTable(py::module_* m) {
   py::class_<SampleTable, std::shared_ptr<SampleTable>>(*m, "SampleTable")
       .def(py::init<std::string>(), py::arg("root"))
@@ -123,6 +191,8 @@ void BindTable(py::module_* m) {
             table.Append(std::string_view(path), label);
           },
           py::arg("path"), py::arg("label"))
+      .def("append_samples", &AppendSamples, py::arg("samples"))
+      .def("append_all", &SampleTable::AppendAll, py::arg("other"))
       .def("shrink_to_fit", &SampleTable::ShrinkToFit)
       .def("__len__", &SampleTable::size)
       .def("path",
@@ -164,6 +234,17 @@ class Decoder {
     return Finish([&](const SampleKey& key) { return worker_.PrepareFile(path, key); }, seed, path,
                   static_cast<int64_t>(index));
   }
+  // From (height, width, 3) uint8 pixels, rows without gaps.
+  at::Tensor FromPixels(const at::Tensor& pixels, uint64_t seed) {
+    TORCH_CHECK(pixels.dim() == 3 && pixels.size(2) == kChannels &&
+                    pixels.scalar_type() == at::kByte && pixels.is_contiguous() &&
+                    pixels.numel() > 0,
+                "pixels must be uint8 (height, width, 3), contiguous");
+    const Size size{static_cast<int>(pixels.size(1)), static_cast<int>(pixels.size(0))};
+    const ImageView view{pixels.data_ptr<uint8_t>(), size,
+                         static_cast<ptrdiff_t>(size.width) * kChannels};
+    return Finish([&](const SampleKey& key) { return worker_.PreparePixels(view, key); }, seed, {});
+  }
 
  private:
   template <typename Prepare>
@@ -194,6 +275,7 @@ void BindDecoder(py::module_* m) {
           "from_file",
           [](Decoder& d, const py::bytes& path, uint64_t seed) { return d.FromFile(path, seed); },
           py::arg("path"), py::arg("seed"))
+      .def("from_pixels", &Decoder::FromPixels, py::arg("pixels"), py::arg("seed"))
       .def("from_table", &Decoder::FromTable, py::arg("table"), py::arg("index"), py::arg("seed"));
 }
 
@@ -203,6 +285,7 @@ void BindDataset(py::module_* m) {
   BindOps(m);
   BindPlan(m);
   BindTable(m);
+  BindSet(m);
   BindDecoder(m);
 }
 

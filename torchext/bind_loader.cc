@@ -4,15 +4,16 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "bind.h"
+#include "errors.h"
 #include "memory/recycling_allocator.h"
 #include "pipeline/executor.h"
 #include "pipeline/loader.h"
-#include "stats/histogram.h"
-#include "stats/worker_clock.h"
 #include "tensors.h"
 #include "torch_host_allocator.h"
 
@@ -24,18 +25,17 @@ namespace {
 // How long a wait may keep Python from noticing Ctrl-C.
 constexpr std::chrono::milliseconds kSignalCheck{100};
 
-std::shared_ptr<Loader> MakeLoader(std::shared_ptr<SampleTable> table, const SamplePlan& plan,
-                                   int workers, int prefetch, bool pin_memory,
-                                   std::shared_ptr<DecodeIndex> index) {
+std::shared_ptr<Loader> MakeLoader(const SampleSet& samples, int workers, int prefetch,
+                                   bool pin_memory, std::shared_ptr<DecodeIndex> index) {
   std::shared_ptr<HostAllocator> allocator;
   if (pin_memory) allocator = MakePinnedAllocator();
   if (!allocator) {
     // Batches of samples in flight, the consumer's, and one spare; labels are blocks of their own.
     allocator = std::make_shared<RecyclingAllocator>(static_cast<size_t>(prefetch) + 2);
   }
-  return std::make_shared<Loader>(
-      std::move(table), plan, LoaderOptions{workers, prefetch}, std::move(allocator),
-      workers > 0 ? SharedExecutor(workers) : nullptr, std::move(index));
+  return std::make_shared<Loader>(samples, LoaderOptions{workers, prefetch}, std::move(allocator),
+                                  workers > 0 ? SharedExecutor(workers) : nullptr,
+                                  std::move(index));
 }
 
 // Waits for the oldest batch: False after `timeout_s` (0: no limit) without one. Ctrl-C ends it.
@@ -54,59 +54,82 @@ bool Wait(Loader& loader, double timeout_s) {
   }
 }
 
-// (images, labels); the oldest batch, which Wait has said is ready.
-std::pair<at::Tensor, at::Tensor> Next(Loader& loader) {
-  const py::gil_scoped_release no_gil;
-  Batch batch = loader.Next();
-  at::Tensor images = ImagesTensor(&batch, loader.plan().format, loader.sample_size());
-  return {std::move(images), LabelsTensor(&batch)};
-}
-
-py::dict HistogramDict(const HistogramSnapshot& h) {
-  py::dict d;
-  d["count"] = h.count;
-  d["total_s"] = static_cast<double>(h.total_ns) * 1e-9;
-  d["mean_s"] = h.mean_ns() * 1e-9;
-  d["p50_s"] = h.QuantileNs(0.5) * 1e-9;
-  d["p90_s"] = h.QuantileNs(0.9) * 1e-9;
-  d["p99_s"] = h.QuantileNs(0.99) * 1e-9;
-  d["max_s"] = static_cast<double>(h.max_ns) * 1e-9;
-  return d;
-}
-
-py::dict IndexDict(const IndexCounts& counts) {
-  const auto samples = [&](IndexOutcome outcome) {
-    return counts.samples[static_cast<size_t>(outcome)];
-  };
-  py::dict d;
-  d["used"] = samples(IndexOutcome::kUsed);
-  d["nothing"] = samples(IndexOutcome::kNothing);
-  d["unknown"] = samples(IndexOutcome::kUnknown);
-  d["recorded"] = samples(IndexOutcome::kRecorded);
-  d["rejected"] = samples(IndexOutcome::kRejected);
-  d["decoded_bytes"] = counts.decoded_bytes;
-  d["plain_bytes"] = counts.plain_bytes;
-  return d;
-}
-
-py::dict StatsDict(const LoaderStats& stats) {
-  py::dict stages;
-  for (int s = 0; s < kStageCount; ++s) {
-    stages[StageName(static_cast<Stage>(s))] = HistogramDict(stats.stages[static_cast<size_t>(s)]);
+// (name, None) for a file or (name, bytes); the bytes are copied.
+SampleSource MakeSource(const py::handle& source) {
+  const auto pair = py::cast<py::tuple>(source);
+  SampleSource made{py::cast<std::string>(py::cast<py::bytes>(pair[0])), nullptr};
+  if (!pair[1].is_none()) {
+    made.bytes = std::make_shared<const std::string>(py::cast<std::string>(py::bytes(pair[1])));
   }
-  py::dict d;
-  d["stages"] = stages;
-  d["wait"] = HistogramDict(stats.consumer_wait);
-  d["waiting_s"] = static_cast<double>(stats.waiting_ns) * 1e-9;
-  d["idle_s"] = static_cast<double>(stats.idle_ns) * 1e-9;
-  d["first_batch_s"] = static_cast<double>(stats.first_batch_ns) * 1e-9;
-  d["batches"] = stats.batches;
-  d["samples"] = stats.samples;
-  d["failed_batches"] = stats.failed_batches;
-  d["ready_at_request"] = stats.ready_at_request;
-  d["max_running"] = stats.max_running;
-  d["index"] = IndexDict(stats.index);
-  return d;
+  return made;
+}
+
+void Submit(Loader& loader, std::vector<int64_t> indices, const std::optional<py::list>& sources) {
+  std::vector<SampleSource> made;
+  if (sources) {
+    for (const py::handle source : *sources) made.push_back(MakeSource(source));
+  }
+  const py::gil_scoped_release no_gil;
+  loader.Submit(std::move(indices), std::move(made));
+}
+
+// (images, labels, failures, wait), failures being (position, occurrence, DataError), and wait
+// being (complete batches when it was asked for, nanoseconds waited, what the workers did
+// meanwhile, in nanoseconds); the oldest batch, which Wait has said is ready.
+py::tuple Next(Loader& loader) {
+  at::Tensor images;
+  at::Tensor labels;
+  std::vector<SampleFailure> failures;
+  BatchWait wait;
+  {
+    const py::gil_scoped_release no_gil;
+    Batch batch = loader.Next();
+    images = ImagesTensor(&batch, loader.format(), loader.sample_size());
+    labels = LabelsTensor(&batch);
+    failures = std::move(batch.failures);
+    wait = batch.wait;
+  }
+  py::list errors;
+  for (const SampleFailure& failure : failures) {
+    errors.append(py::make_tuple(failure.position, failure.occurrence, PythonError(failure.error)));
+  }
+  return py::make_tuple(images, labels, errors,
+                        py::make_tuple(wait.ready, wait.wait_ns, wait.blame));
+}
+
+// Into position `position` of `images`, a batch of this loader.
+int64_t LoadInto(Loader& loader, int64_t index, uint32_t occurrence, const at::Tensor& images,
+                 int64_t position, const py::object& source) {
+  const Size size = loader.sample_size();
+  TORCH_CHECK(
+      images.dim() == 4 && images.size(1) == loader.format().channels &&
+          images.size(2) == size.height && images.size(3) == size.width &&
+          images.scalar_type() == DtypeOf(loader.format()) && position >= 0 &&
+          position < images.size(0) &&
+          images.is_contiguous(loader.format().channels_last ? at::MemoryFormat::ChannelsLast
+                                                             : at::MemoryFormat::Contiguous),
+      "images must be a batch of this loader");
+  std::optional<SampleSource> made;
+  if (!source.is_none()) made = MakeSource(source);
+  auto* slot = static_cast<char*>(images.data_ptr()) +
+               static_cast<size_t>(position) * loader.format().SampleBytes(size);
+  const py::gil_scoped_release no_gil;
+  return loader.LoadInto(index, occurrence, made ? &*made : nullptr, slot);
+}
+
+py::list Pending(const Loader& loader) {
+  py::list pending;
+  for (const PendingSample& sample : loader.Pending()) {
+    pending.append(py::make_tuple(sample.index, FsDecode(sample.path)));
+  }
+  return pending;
+}
+
+// Of each worker.
+std::vector<double> WorkSeconds(const Loader& loader) {
+  std::vector<double> seconds;
+  for (const int64_t ns : loader.WorkNs()) seconds.push_back(static_cast<double>(ns) * 1e-9);
+  return seconds;
 }
 
 }  // namespace
@@ -114,36 +137,24 @@ py::dict StatsDict(const LoaderStats& stats) {
 void BindLoader(py::module_* m) {
   using NoGil = py::call_guard<py::gil_scoped_release>;
   m->def("has_pinned_memory", [] { return MakePinnedAllocator() != nullptr; });
-  m->attr("spans_per_sample") = kSpansPerSample;
-  m->def("measure_span_ns", &MeasureSpanNs, py::arg("spans"), NoGil());
-  py::class_<Histogram>(*m, "Histogram")
-      .def(py::init<>())
-      .def("record", &Histogram::Record, py::arg("ns"))
-      .def("snapshot", [](const Histogram& histogram) {
-        HistogramSnapshot snapshot;
-        histogram.AddTo(&snapshot);
-        return HistogramDict(snapshot);
-      });
   py::class_<Loader, std::shared_ptr<Loader>>(*m, "Loader")
-      .def(py::init(&MakeLoader), py::arg("table"), py::arg("plan"), py::arg("workers"),
-           py::arg("prefetch"), py::arg("pin_memory"), py::arg("index") = nullptr, NoGil())
+      .def(py::init(&MakeLoader), py::arg("samples"), py::arg("workers"), py::arg("prefetch"),
+           py::arg("pin_memory"), py::arg("index") = nullptr, NoGil())
       .def("start_epoch", &Loader::StartEpoch, py::arg("base_seed"), py::arg("epoch"), NoGil())
       .def("stop", &Loader::Stop, NoGil())
-      .def("submit", &Loader::Submit, py::arg("indices"), NoGil())
+      .def("submit", &Submit, py::arg("indices"), py::arg("sources") = py::none())
+      .def("skip", &Loader::Skip, py::arg("indices"), NoGil())
       .def("end_of_indices", &Loader::EndOfIndices, NoGil())
       .def("wait", &Wait, py::arg("timeout_s"))
       .def("next", &Next)
+      .def("pending", &Pending)
+      .def("load_into", &LoadInto, py::arg("index"), py::arg("occurrence"), py::arg("images"),
+           py::arg("position"), py::arg("source") = py::none())
       .def_property_readonly("in_flight", &Loader::in_flight)
       .def_property_readonly("prefetch", &Loader::prefetch)
       .def_property_readonly("pid", &Loader::pid)
-      .def("stats", [](const Loader& loader) { return StatsDict(loader.Stats()); });
-  py::class_<LoaderStats>(*m, "StatsSum")
-      .def(py::init<>())
-      .def(
-          "add", [](LoaderStats& sum, const Loader& loader) { sum.Add(loader.Stats()); },
-          py::arg("loader"))
-      .def("add", &LoaderStats::Add, py::arg("sum"))
-      .def("to_dict", &StatsDict);
+      .def("stats", &Loader::Stats, NoGil())
+      .def("work_s", &WorkSeconds, NoGil());
 }
 
 }  // namespace stoker

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "bind.h"
 #include "codec/opencv_reader.h"
+#include "errors.h"
 #include "image/simd.h"
 
 namespace py = pybind11;
@@ -13,11 +14,8 @@ void TranslateDataError(std::exception_ptr p) {
   try {
     if (p) std::rethrow_exception(p);
   } catch (const stoker::DataError& e) {
-    const py::object type = py::module_::import("stoker.errors").attr("DataError");
-    const py::object path =
-        py::module_::import("os").attr("fsdecode")(py::bytes(e.path().data(), e.path().size()));
-    const py::object error = type(e.index(), path, stoker::StageName(e.stage()), e.reason());
-    PyErr_SetObject(type.ptr(), error.ptr());
+    const py::object error = stoker::PythonError(e);
+    PyErr_SetObject(py::type::of(error).ptr(), error.ptr());
   }
 }
 
@@ -29,6 +27,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   py::register_exception_translator(&TranslateDataError);
   stoker::BindDataset(&m);
   stoker::BindIndex(&m);
+  stoker::BindStats(&m);
   stoker::BindLoader(&m);
   m.def("simd_target", &stoker::SimdTarget);
   m.def("simd_targets", &stoker::SimdTargets);

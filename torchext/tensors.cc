@@ -11,7 +11,7 @@ namespace {
 // Strides of (channels, height, width) in elements.
 std::array<int64_t, 3> SampleStrides(const SampleFormat& format, Size size) {
   const int64_t width = size.width;
-  if (format.channels_last) return {1, width * kChannels, kChannels};
+  if (format.channels_last) return {1, width * format.channels, format.channels};
   return {size.pixels(), width, 1};
 }
 
@@ -23,10 +23,10 @@ at::ScalarType DtypeOf(const SampleFormat& format) {
 
 at::Tensor ImagesTensor(Batch* batch, const SampleFormat& format, Size size) {
   const auto strides = SampleStrides(format, size);
-  return TensorFromBlock(std::move(batch->samples),
-                         {static_cast<int64_t>(batch->count), kChannels, size.height, size.width},
-                         {size.pixels() * kChannels, strides[0], strides[1], strides[2]},
-                         DtypeOf(format));
+  return TensorFromBlock(
+      std::move(batch->samples),
+      {static_cast<int64_t>(batch->count), format.channels, size.height, size.width},
+      {size.pixels() * format.channels, strides[0], strides[1], strides[2]}, DtypeOf(format));
 }
 
 at::Tensor LabelsTensor(Batch* batch) {
@@ -36,7 +36,7 @@ at::Tensor LabelsTensor(Batch* batch) {
 
 at::Tensor EmptySample(const SampleFormat& format, Size size) {
   const auto strides = SampleStrides(format, size);
-  return at::empty_strided({kChannels, size.height, size.width}, strides,
+  return at::empty_strided({format.channels, size.height, size.width}, strides,
                            at::TensorOptions().dtype(DtypeOf(format)));
 }
 

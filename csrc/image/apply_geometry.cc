@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "image/color_kernels.h"
 #include "image/resize_kernels.h"
 
 namespace stoker {
@@ -50,6 +51,11 @@ void PadCrop(const Step& step, const ImageView& in, const MutableImageView& out)
   }
 }
 
+// torchvision's: the fraction of a turn in 256ths of 255, wrapped.
+uint8_t HueShift(float factor) {
+  return static_cast<uint8_t>(static_cast<int>(double{factor} * 255.0));
+}
+
 }  // namespace
 
 MutableImageView GeometryApplier::NextImage(Size size) {
@@ -57,9 +63,9 @@ MutableImageView GeometryApplier::NextImage(Size size) {
   return ViewOf(&images_[static_cast<size_t>(next_)], size);
 }
 
-ImageView GeometryApplier::Apply(const Geometry& geometry, ImageView decoded) {
-  ImageView image = decoded;
-  for (const Step& step : geometry.steps) {
+ImageView GeometryApplier::Apply(const Geometry& geometry, ImageView image, size_t first) {
+  for (size_t i = first; i < geometry.steps.size(); ++i) {
+    const Step& step = geometry.steps[i];
     if (step.kind == StepKind::kCrop) continue;  // the windows fit already
     const MutableImageView out = NextImage(step.out_window.size());
     switch (step.kind) {
@@ -68,6 +74,13 @@ ImageView GeometryApplier::Apply(const Geometry& geometry, ImageView decoded) {
       case StepKind::kFlipHorizontal: FlipHorizontal(image, out); break;
       case StepKind::kFlipVertical: FlipVertical(image, out); break;
       case StepKind::kResize: Resize(step, image, out); break;
+      case StepKind::kBrightness: BlendWithConstant(image, 0, step.factor, out); break;
+      case StepKind::kContrast:
+        BlendWithConstant(image.Crop(step.out_window), MeanLuma(image), step.factor, out);
+        break;
+      case StepKind::kSaturation:
+      case StepKind::kGrayscale: BlendWithLuma(image, step.factor, out); break;
+      case StepKind::kHue: ShiftHue(image, HueShift(step.factor), out); break;
     }
     image = out;
   }

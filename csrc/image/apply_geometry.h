@@ -13,9 +13,10 @@ namespace stoker {
 // Scratch memory and the way through the steps; one per worker, reused. Threads: one at a time.
 class GeometryApplier {
  public:
-  // `decoded` holds exactly geometry.decode. Returns the final image of geometry.out (its last
-  // flips not applied), which lives until the next call or as long as `decoded`.
-  ImageView Apply(const Geometry& geometry, ImageView decoded);
+  // `image` holds exactly what the step `first` needs: geometry.decode, for the first of all.
+  // Returns the final image of geometry.out (its last flips not applied), which lives until the
+  // next call or as long as `image`.
+  ImageView Apply(const Geometry& geometry, ImageView image, size_t first = 0);
 
   // Gives scratch memory above `limit` bytes (each) back.
   void ShrinkTo(size_t limit);

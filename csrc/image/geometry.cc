@@ -26,6 +26,7 @@ class Resolver {
   Resolver(Size in, Geometry* geometry) : size_(in), geometry_(geometry) {
     geometry_->steps.clear();
     geometry_->flip_horizontal = geometry_->flip_vertical = false;
+    geometry_->erasures.clear();
   }
 
   Size size() const { return size_; }
@@ -33,6 +34,19 @@ class Resolver {
   void Flip(bool horizontal) {
     bool& flip = horizontal ? geometry_->flip_horizontal : geometry_->flip_vertical;
     flip = !flip;
+    for (Erasure& e : geometry_->erasures) {
+      if (horizontal) e.rect.left = size_.width - e.rect.right();
+      if (!horizontal) e.rect.top = size_.height - e.rect.bottom();
+    }
+  }
+
+  void Erase(const Erasure& erasure) { geometry_->erasures.push_back(erasure); }
+
+  // Flips are left pending: none of these looks at where a pixel is.
+  void AdjustColor(StepKind kind, double factor) {
+    Step step{kind, size_, size_, {}};
+    step.factor = static_cast<float>(factor);
+    Push(step);
   }
 
   // `rect` in coordinates of the image as it is seen, pending flips applied.
@@ -62,6 +76,10 @@ class Resolver {
 
  private:
   void Push(const Step& step) {
+    // Their rectangles are in the finished sample's coordinates.
+    if (!geometry_->erasures.empty()) {
+      throw StageError(Stage::kTransform, "only flips may stand behind RandomErasing");
+    }
     geometry_->steps.push_back(step);
     size_ = step.out;
   }
@@ -124,6 +142,11 @@ Rect InputWindow(const Step& step) {
       const auto y = PaddedRange(r.top, r.bottom(), step.in.height, step.pad_mode);
       return {x.first, y.first, x.second - x.first, y.second - y.first};
     }
+    case StepKind::kBrightness:
+    case StepKind::kSaturation:
+    case StepKind::kHue:
+    case StepKind::kGrayscale: return w;
+    case StepKind::kContrast: return Whole(step.in);  // whose mean it needs
     case StepKind::kResize: break;
   }
   const auto x =
@@ -131,6 +154,123 @@ Rect InputWindow(const Step& step) {
   const auto y =
       ResizeSupport(step.in.height, step.out.height, w.top, w.bottom(), step.interpolation);
   return {x.first, y.first, x.second - x.first, y.second - y.first};
+}
+
+// torchvision's ColorJitter: the four in random order, by factors drawn from their ranges.
+void JitterColor(const Op& op, OpRandom* random, Resolver* resolver) {
+  constexpr StepKind kKinds[] = {StepKind::kBrightness, StepKind::kContrast, StepKind::kSaturation,
+                                 StepKind::kHue};
+  constexpr double kNeutral[] = {1.0, 1.0, 1.0, 0.0};
+  std::array<uint8_t, 4> order{};
+  random->Permutation(4, &order);
+  std::array<double, 4> factors{};
+  for (size_t i = 0; i < 4; ++i) factors[i] = random->Uniform(op.jitter[i][0], op.jitter[i][1]);
+  for (const uint8_t i : order) {
+    const auto& range = op.jitter[i];
+    if (range[0] == kNeutral[i] && range[1] == kNeutral[i]) continue;
+    resolver->AdjustColor(kKinds[i], factors[i]);
+  }
+}
+
+// torchvision's RandomErasing.get_params; no rectangle that fits in ten attempts: nothing.
+void EraseRandomly(const Op& op, OpRandom* random, Resolver* resolver) {
+  const Size in = resolver->size();
+  const double area = static_cast<double>(in.pixels());
+  const double log_min = PortableLog(op.ratio[0]);
+  const double log_max = PortableLog(op.ratio[1]);
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    const double target = area * random->Uniform(op.scale[0], op.scale[1]);
+    const double ratio = PortableExp(random->Uniform(log_min, log_max));
+    const int height = Round(std::sqrt(target * ratio));
+    const int width = Round(std::sqrt(target / ratio));
+    if (height >= in.height || width >= in.width) continue;
+    const int top = random->Below(in.height - height + 1);
+    const int left = random->Below(in.width - width + 1);
+    resolver->Erase({{left, top, width, height}, op.value, op.noise, random->Next64()});
+    return;
+  }
+}
+
+size_t ChooseChild(const Op& op, OpRandom* random) {
+  double sum = 0.0;
+  for (size_t i = 0; i < op.children.size(); ++i) sum += op.weights.empty() ? 1.0 : op.weights[i];
+  double at = random->Uniform(0.0, sum);
+  size_t last = 0;  // with a weight: where rounding may lead
+  for (size_t i = 0; i < op.children.size(); ++i) {
+    const double weight = op.weights.empty() ? 1.0 : op.weights[i];
+    if (weight <= 0.0) continue;
+    last = i;
+    if (at < weight) break;
+    at -= weight;
+  }
+  return last;
+}
+
+void ResolveOps(const std::vector<Op>& ops, const SampleKey& key, int number, Resolver* resolver);
+
+// `number`: the operation's, of all in its plan.
+void ResolveOp(const Op& op, const SampleKey& key, int number, Resolver* resolver) {
+  OpRandom random(key, number);
+  const auto child = [&](size_t wanted) {
+    int at = number + 1;
+    for (size_t i = 0; i < wanted; ++i) at += CountOps(op.children[i]);
+    ResolveOp(op.children[wanted], key, at, resolver);
+  };
+  switch (op.kind) {
+    case OpKind::kResize:
+      resolver->Resize(ResizedSize(op, resolver->size()), op.interpolation);
+      break;
+    case OpKind::kCenterCrop:
+      resolver->Crop(CenterRect(resolver->size(), op.size), PadMode::kConstant, {0, 0, 0});
+      break;
+    case OpKind::kRandomCrop:
+      resolver->Crop(RandomCropRect(op, resolver->size(), &random), op.pad_mode, op.fill);
+      break;
+    case OpKind::kRandomResizedCrop:
+      resolver->Crop(RandomResizedCropRect(op, resolver->size(), &random), op.pad_mode, op.fill);
+      resolver->Resize(op.size, op.interpolation);
+      break;
+    case OpKind::kRandomHorizontalFlip:
+      if (random.Uniform() < op.probability) resolver->Flip(/*horizontal=*/true);
+      break;
+    case OpKind::kRandomVerticalFlip:
+      if (random.Uniform() < op.probability) resolver->Flip(/*horizontal=*/false);
+      break;
+    case OpKind::kPad:
+      resolver->Crop({-op.padding.left, -op.padding.top,
+                      resolver->size().width + op.padding.left + op.padding.right,
+                      resolver->size().height + op.padding.top + op.padding.bottom},
+                     op.pad_mode, op.fill);
+      break;
+    case OpKind::kColorJitter: JitterColor(op, &random, resolver); break;
+    case OpKind::kRandomGrayscale:
+      if (random.Uniform() < op.probability) resolver->AdjustColor(StepKind::kGrayscale, 0.0);
+      break;
+    case OpKind::kRandomErasing:
+      if (random.Uniform() < op.probability) EraseRandomly(op, &random, resolver);
+      break;
+    case OpKind::kRandomApply:
+      if (random.Uniform() < op.probability) ResolveOps(op.children, key, number + 1, resolver);
+      break;
+    case OpKind::kRandomChoice:
+      if (!op.children.empty()) child(ChooseChild(op, &random));
+      break;
+    case OpKind::kRandomOrder: {
+      std::array<uint8_t, kMaxOps> order{};
+      const auto count = static_cast<int>(op.children.size());
+      random.Permutation(count, &order);
+      for (int i = 0; i < count; ++i) child(order[static_cast<size_t>(i)]);
+      break;
+    }
+  }
+}
+
+// `number`: of the first.
+void ResolveOps(const std::vector<Op>& ops, const SampleKey& key, int number, Resolver* resolver) {
+  for (const Op& op : ops) {
+    ResolveOp(op, key, number, resolver);
+    number += CountOps(op);
+  }
 }
 
 }  // namespace
@@ -203,31 +343,7 @@ Rect RandomResizedCropRect(const Op& op, Size in, OpRandom* random) {
 void ResolveGeometry(const std::vector<Op>& ops, Size in, const SampleKey& key,
                      Geometry* geometry) {
   Resolver resolver(in, geometry);
-  for (size_t i = 0; i < ops.size(); ++i) {
-    const Op& op = ops[i];
-    OpRandom random(key, static_cast<int>(i));
-    switch (op.kind) {
-      case OpKind::kResize:
-        resolver.Resize(ResizedSize(op, resolver.size()), op.interpolation);
-        break;
-      case OpKind::kCenterCrop:
-        resolver.Crop(CenterRect(resolver.size(), op.size), PadMode::kConstant, {0, 0, 0});
-        break;
-      case OpKind::kRandomCrop:
-        resolver.Crop(RandomCropRect(op, resolver.size(), &random), op.pad_mode, op.fill);
-        break;
-      case OpKind::kRandomResizedCrop:
-        resolver.Crop(RandomResizedCropRect(op, resolver.size(), &random), op.pad_mode, op.fill);
-        resolver.Resize(op.size, op.interpolation);
-        break;
-      case OpKind::kRandomHorizontalFlip:
-        if (random.Uniform() < op.probability) resolver.Flip(/*horizontal=*/true);
-        break;
-      case OpKind::kRandomVerticalFlip:
-        if (random.Uniform() < op.probability) resolver.Flip(/*horizontal=*/false);
-        break;
-    }
-  }
+  ResolveOps(ops, key, 0, &resolver);
   geometry->out = resolver.size();
   Rect window = Whole(geometry->out);
   for (auto step = geometry->steps.rbegin(); step != geometry->steps.rend(); ++step) {

@@ -1,6 +1,7 @@
 // Which pixels a sample's output is made of, worked out before any is decoded: the operations are
 // resolved against the image's size and the sample's random numbers into a few steps, and the
-// window that each step must produce is followed back to the part of the image to decode.
+// window that each step must produce is followed back to the part of the image to decode. Changes
+// of colour are steps among the others: their numbers are drawn here.
 //
 // Uses + − × ÷ √ only, so that the result is the same on every machine.
 // Threads: any; pure. Fails with StageError(kTransform).
@@ -15,7 +16,18 @@
 
 namespace stoker {
 
-enum class StepKind : uint8_t { kCrop, kPadCrop, kResize, kFlipHorizontal, kFlipVertical };
+enum class StepKind : uint8_t {
+  kCrop,
+  kPadCrop,
+  kResize,
+  kFlipHorizontal,
+  kFlipVertical,
+  kBrightness,
+  kContrast,
+  kSaturation,
+  kHue,
+  kGrayscale,
+};
 
 // One step from an image of size `in` to one of size `out`. Only `out_window` of its result is
 // needed, for which it needs `in_window` of its input.
@@ -28,8 +40,17 @@ struct Step {
   Interpolation interpolation = Interpolation::kBilinear;  // kResize
   PadMode pad_mode = PadMode::kConstant;                   // kPadCrop
   std::array<uint8_t, 3> fill{};                           // kPadCrop
+  float factor = 1.0F;                                     // the colours' adjustments
   Rect in_window{};
   Rect out_window{};
+};
+
+// A rectangle of the finished sample that is overwritten: with value + noise · N(0, 1).
+struct Erasure {
+  Rect rect;
+  std::array<float, 3> value;
+  std::array<float, 3> noise;
+  uint64_t noise_key;
 };
 
 struct Geometry {
@@ -40,9 +61,11 @@ struct Geometry {
   // and made a step of their own before a resize (Pillow's resize is not exactly symmetric).
   bool flip_horizontal = false;
   bool flip_vertical = false;
+  std::vector<Erasure> erasures;  // in order
 };
 
-// Resolves `ops` for an image of size `in`. `geometry` is overwritten.
+// Resolves `ops` for an image of size `in`. `geometry` is overwritten. Throws StageError where an
+// operation cannot be done to this image, or something but a flip stands behind kRandomErasing.
 void ResolveGeometry(const std::vector<Op>& ops, Size in, const SampleKey& key, Geometry* geometry);
 
 // torchvision's RandomResizedCrop.get_params: the crop in an image of size `in`.

@@ -1,9 +1,11 @@
-// Geometric operations as plain descriptions, with torchvision's semantics (transforms v2 on PIL
+// Operations on images as plain descriptions, with torchvision's semantics (transforms v2 on PIL
 // images). What they mean for one sample is worked out in geometry.h.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "base/rect.h"
 
@@ -16,6 +18,13 @@ enum class OpKind : uint8_t {
   kRandomResizedCrop,
   kRandomHorizontalFlip,
   kRandomVerticalFlip,
+  kPad,
+  kColorJitter,
+  kRandomGrayscale,
+  kRandomErasing,
+  kRandomApply,   // all children, or none of them
+  kRandomChoice,  // one child
+  kRandomOrder,   // all children, shuffled
 };
 
 // Bilinear and bicubic are antialiased: the filter widens when the image shrinks, as in Pillow.
@@ -39,13 +48,32 @@ struct Op {
   int short_side = 0;                                      // kResize: > 0 in place of `size`
   int max_size = 0;                                        // kResize with short_side; 0: none
   Interpolation interpolation = Interpolation::kBilinear;  // kResize, kRandomResizedCrop
-  std::array<double, 2> scale{0.08, 1.0};                  // kRandomResizedCrop: share of the area
-  std::array<double, 2> ratio{3.0 / 4.0, 4.0 / 3.0};       // kRandomResizedCrop: width / height
-  double probability = 0.5;                                // the flips
-  Padding padding;                                         // kRandomCrop
-  bool pad_if_needed = false;                              // kRandomCrop
-  PadMode pad_mode = PadMode::kConstant;                   // kRandomCrop
-  std::array<uint8_t, 3> fill{0, 0, 0};                    // kRandomCrop, kConstant: R, G, B
+  // kRandomResizedCrop: share of the area, width / height; kRandomErasing: …, height / width.
+  std::array<double, 2> scale{0.08, 1.0};
+  std::array<double, 2> ratio{3.0 / 4.0, 4.0 / 3.0};
+  double probability = 0.5;    // the flips, kRandomGrayscale, kRandomErasing, kRandomApply
+  Padding padding;             // kPad, kRandomCrop
+  bool pad_if_needed = false;  // kRandomCrop
+  PadMode pad_mode = PadMode::kConstant;  // kPad, kRandomCrop
+  std::array<uint8_t, 3> fill{0, 0, 0};   // kPad, kRandomCrop; kConstant: R, G, B
+  // kColorJitter: what the factors of brightness, contrast, saturation and hue are drawn from.
+  std::array<std::array<double, 2>, 4> jitter{{{1, 1}, {1, 1}, {1, 1}, {0, 0}}};
+  // kRandomErasing, in the units of the finished sample: value + noise · N(0, 1) for each channel.
+  std::array<float, 3> value{};
+  std::array<float, 3> noise{};
+  std::vector<Op> children;     // the last three kinds
+  std::vector<double> weights;  // kRandomChoice: one for each child; empty: all the same
 };
+
+// How many operations `op` is: itself and all below it.
+int CountOps(const Op& op);
+int CountOps(const std::vector<Op>& ops);
+
+// Each operation has random numbers of its own, by its number in the order of its description.
+inline constexpr int kMaxOps = 255;
+
+// The size that images of size `in` (none: of any size) come out with; none where that depends on
+// the image, or on chance.
+std::optional<Size> SizeAfter(const std::vector<Op>& ops, std::optional<Size> in);
 
 }  // namespace stoker

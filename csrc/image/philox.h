@@ -49,10 +49,17 @@ class OpRandom {
   int Below(int n) {
     return static_cast<int>(static_cast<Uint128>(Next64()) * static_cast<unsigned>(n) >> 64);
   }
-
- private:
-  __extension__ using Uint128 = unsigned __int128;
-
+  // Moves the numbers 0 … n − 1 in `order` to a place each, all orders alike. REQUIRES: 0 <= n <=
+  // N.
+  template <size_t N>
+  void Permutation(int n, std::array<uint8_t, N>* order) {
+    for (int i = 0; i < n; ++i) {
+      const auto at = static_cast<size_t>(Below(i + 1));
+      (*order)[static_cast<size_t>(i)] = (*order)[at];
+      (*order)[at] = static_cast<uint8_t>(i);
+    }
+  }
+  // 64 random bits.
   uint64_t Next64() {
     if (used_ == 2) {
       block_ = Philox4x32(
@@ -66,6 +73,9 @@ class OpRandom {
     const size_t at = static_cast<size_t>(used_++) * 2;
     return static_cast<uint64_t>(block_[at]) << 32 | block_[at + 1];
   }
+
+ private:
+  __extension__ using Uint128 = unsigned __int128;
 
   SampleKey key_;
   uint32_t op_;

@@ -31,25 +31,23 @@ int PlaneResize::DctScale() const {
 
 std::optional<PlaneResize> AsPlaneResize(const Geometry& geometry) {
   Rect crop{};
-  const Step* resize = nullptr;
-  for (const Step& step : geometry.steps) {
-    if (step.kind == StepKind::kResize && resize == nullptr) {
-      if (step.interpolation == Interpolation::kNearest) return std::nullopt;
-      resize = &step;
-    } else if (step.kind != StepKind::kCrop) {
-      return std::nullopt;
-    } else if (resize == nullptr) {
-      crop = step.rect.Shifted(crop.left, crop.top);
-    }
-  }
-  if (resize == nullptr) return std::nullopt;
-  crop.width = resize->in.width;
-  crop.height = resize->in.height;
-  if (crop.width > int64_t{kMaxPlaneReduction} * resize->out.width ||
-      crop.height > int64_t{kMaxPlaneReduction} * resize->out.height) {
+  size_t at = 0;
+  const auto crops = [&] {
+    return at < geometry.steps.size() && geometry.steps[at].kind == StepKind::kCrop;
+  };
+  for (; crops(); ++at) crop = geometry.steps[at].rect.Shifted(crop.left, crop.top);
+  if (at == geometry.steps.size() || geometry.steps[at].kind != StepKind::kResize)
+    return std::nullopt;
+  const Step& resize = geometry.steps[at++];
+  if (resize.interpolation == Interpolation::kNearest) return std::nullopt;
+  crop.width = resize.in.width;
+  crop.height = resize.in.height;
+  if (crop.width > int64_t{kMaxPlaneReduction} * resize.out.width ||
+      crop.height > int64_t{kMaxPlaneReduction} * resize.out.height) {
     return std::nullopt;
   }
-  return PlaneResize{crop, resize->out, resize->out_window, resize->interpolation};
+  while (crops()) ++at;
+  return PlaneResize{crop, resize.out, resize.out_window, resize.interpolation, at};
 }
 
 YccPlanes PlaneResizer::Resize(const PlaneResize& resize, const YccPlanes& planes) {

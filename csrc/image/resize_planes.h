@@ -18,21 +18,22 @@ namespace stoker {
 // Beyond this, each of so many weights is so small that rounding them shows.
 inline constexpr int kMaxPlaneReduction = 64;
 
-// What a geometry amounts to where the fast way can take it: one crop, one resize, and the window
+// What a geometry begins with where the fast way can take it: one crop, one resize, and the window
 // of its result that is wanted.
 struct PlaneResize {
   Rect crop;    // in pixels of the image; the resize's filter does not look beyond it
   Size out;     // of the resize
   Rect window;  // of the result
   Interpolation interpolation;
+  size_t steps;  // of the geometry that this stands for; those behind them go on pixels
 
   // The power of two that the image may be reduced by in the DCT domain, at most 8: halved as long
   // as the crop is at least four times as large as the result, across and down.
   int DctScale() const;
 };
 
-// None where the geometry has no resize, one by more than kMaxPlaneReduction, or steps that go on
-// pixels only (padding, flips before the resize, nearest neighbour).
+// None where the geometry has no resize, one by more than kMaxPlaneReduction, or steps before it
+// that go on pixels only (padding, flips, colours, nearest neighbour).
 std::optional<PlaneResize> AsPlaneResize(const Geometry& geometry);
 
 // Scratch memory and the way through the planes; one per worker, reused. Threads: one at a time;

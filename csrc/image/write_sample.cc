@@ -58,9 +58,9 @@ inline void WriteRowScalar(const Row& row, int begin, int end, int width, bool f
     const auto to = static_cast<size_t>(flip ? width - 1 - x : x);
     const Rgb pixel = row.pixel(x);
     const uint8_t channels[kChannels] = {pixel.r, pixel.g, pixel.b};
-    for (int c = 0; c < kChannels; ++c) {
+    for (int c = 0; c < format.channels; ++c) {
       const T value = Element<T>(channels[c], format, c);
-      out[format.channels_last ? to * kChannels + static_cast<size_t>(c)
+      out[format.channels_last ? to * static_cast<size_t>(format.channels) + static_cast<size_t>(c)
                                : static_cast<size_t>(c) * plane + to] = value;
     }
   }
@@ -72,7 +72,7 @@ template <typename T, typename RowAt, typename WriteRow>
 inline void ForEachRow(Size size, bool flip_vertical, const SampleFormat& format, T* out,
                        const RowAt& row_at, const WriteRow& write_row) {
   const auto step = static_cast<size_t>(size.width) *
-                    (format.channels_last ? static_cast<size_t>(kChannels) : size_t{1});
+                    (format.channels_last ? static_cast<size_t>(format.channels) : size_t{1});
   for (int y = 0; y < size.height; ++y) {
     const int from = flip_vertical ? size.height - 1 - y : y;
     write_row(row_at(from), out + static_cast<size_t>(y) * step);
@@ -181,6 +181,7 @@ void WriteRowPlanar(const Row& row, int width, bool flip, const SampleFormat& fo
     if (flip) p = Mirrored(p);
     T* to = out + (flip ? width - 16 - x : x);
     StorePixels(p.r, format, 0, to);
+    if (format.channels == 1) continue;
     StorePixels(p.g, format, 1, to + plane);
     StorePixels(p.b, format, 2, to + 2 * plane);
   }
@@ -257,7 +258,7 @@ void WriteSampleOf(const Image& in, bool flip_horizontal, bool flip_vertical,
 #else
     const Pattern pattern(format);
     ForEachRow(size, flip_vertical, format, out, row_at, [&](const auto& row, T* to) {
-      if (format.channels_last) {
+      if (format.channels_last && format.channels > 1) {
         WriteRowInterleaved(row, size.width, flip_horizontal, format, pattern, to);
       } else {
         WriteRowPlanar(row, size.width, flip_horizontal, format, plane, to);

@@ -19,13 +19,14 @@ enum class ElementType : uint8_t { kUint8, kFloat32 };
 // is scale = 1 / (255 · std), bias = −mean / std.
 struct SampleFormat {
   ElementType type = ElementType::kUint8;
-  bool channels_last = false;  // (height, width, 3) in place of (3, height, width)
+  int channels = kChannels;    // 3, or 1: red alone, of pixels that are gray
+  bool channels_last = false;  // (height, width, channels) in place of (channels, height, width)
   std::array<float, 3> scale{1.0F, 1.0F, 1.0F};
   std::array<float, 3> bias{0.0F, 0.0F, 0.0F};
 
   size_t element_bytes() const { return type == ElementType::kFloat32 ? sizeof(float) : 1; }
   size_t SampleBytes(Size size) const {
-    return static_cast<size_t>(size.pixels()) * kChannels * element_bytes();
+    return static_cast<size_t>(size.pixels()) * static_cast<size_t>(channels) * element_bytes();
   }
 };
 

@@ -56,6 +56,15 @@ void SampleTable::Append(std::string_view path, int64_t label) {
   labels_.push_back(label);
 }
 
+void SampleTable::AppendAll(const SampleTable& other) {
+  std::string path;
+  const size_t count = other.size();  // which grows where it is this one
+  for (size_t i = 0; i < count; ++i) {
+    other.PathTo(i, &path);
+    Append(path, other.label(i));
+  }
+}
+
 void SampleTable::ShrinkToFit() {
   path_bytes_.shrink_to_fit();
   path_begins_.shrink_to_fit();

@@ -20,6 +20,8 @@ class SampleTable {
   // Paths are bytes, as the file system has them. Throws std::invalid_argument when the path is
   // empty or contains a zero byte.
   void Append(std::string_view path, int64_t label);
+  // Appends all rows of `other`.
+  void AppendAll(const SampleTable& other);
   // Gives back what growing left over; call once after the last Append.
   void ShrinkToFit();
 

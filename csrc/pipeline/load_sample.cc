@@ -1,9 +1,11 @@
 #include "pipeline/load_sample.h"
 
+#include <cstring>
 #include <new>
 #include <utility>
 
 #include "base/error.h"
+#include "image/erase.h"
 
 namespace stoker {
 namespace {
@@ -19,21 +21,14 @@ SampleWorker::SampleWorker(const SamplePlan& plan, std::shared_ptr<DecodeIndex> 
       plane_resizer_(plan.plane_weights),
       reader_(plan, std::move(index)) {}
 
-void SampleWorker::LoadSample(const SampleTable& table, const SampleKey& key, ReadAheadSlot* ahead,
-                              WorkerClock* clock, void* slot) {
+void SampleWorker::LoadSample(const SampleSource& source, const SampleKey& key,
+                              ReadAheadSlot* ahead, WorkerClock* clock, void* slot) {
   Stage stage = Stage::kRead;
   const auto fail = [&](Stage at, const char* reason) -> DataError {
-    return {static_cast<int64_t>(key.index), table.Path(key.index), at, reason};
+    return {static_cast<int64_t>(key.index), source.path, at, reason};
   };
   try {
-    UniqueFd fd = ahead->Take();
-    table.PathTo(key.index, &path_);
-    if (!fd.valid()) fd = OpenFile(path_.c_str());
-    const ByteSpan bytes = reader_.Read(fd, path_, key, &file_);
-    clock->Lap(Stage::kRead);
-
-    stage = Stage::kDecode;
-    PrepareSample(fd, bytes, key);
+    PrepareSource(source, key, ahead->Take(), clock, &stage);
     clock->Lap(Stage::kDecode);
 
     stage = Stage::kTransform;
@@ -48,16 +43,32 @@ void SampleWorker::LoadSample(const SampleTable& table, const SampleKey& key, Re
   decoder_.ShrinkTo(kKeptScratchBytes);
   applier_.ShrinkTo(kKeptScratchBytes);
   plane_resizer_.ShrinkTo(kKeptScratchBytes);
+  rgb_.ShrinkTo(kKeptScratchBytes);
 }
 
-void SampleWorker::ReadAhead(const SampleTable& table, const SampleKey& key, ReadAheadSlot* slot) {
-  table.PathTo(key.index, &ahead_path_);
-  reader_.ReadAhead(ahead_path_, key, slot);
+void SampleWorker::ReadAhead(const std::string& path, const SampleKey& key, ReadAheadSlot* slot) {
+  reader_.ReadAhead(path, key, slot);
+}
+
+// Reads and decodes; `stage` is brought up to date on the way.
+void SampleWorker::PrepareSource(const SampleSource& source, const SampleKey& key, UniqueFd fd,
+                                 WorkerClock* clock, Stage* stage) {
+  if (source.bytes) {
+    clock->Lap(Stage::kRead);
+    *stage = Stage::kDecode;
+    Prepare({reinterpret_cast<const uint8_t*>(source.bytes->data()), source.bytes->size()}, key);
+    return;
+  }
+  if (!fd.valid()) fd = OpenFile(source.path.c_str());
+  const ByteSpan bytes = reader_.Read(fd, source.path, key, &file_);
+  clock->Lap(Stage::kRead);
+  *stage = Stage::kDecode;
+  PrepareFound(fd, bytes, key);
 }
 
 // Prepare, by what the index knows of the file. Where only a part of it was read and that does not
 // do, from the whole of it.
-void SampleWorker::PrepareSample(const UniqueFd& fd, ByteSpan bytes, const SampleKey& key) {
+void SampleWorker::PrepareFound(const UniqueFd& fd, ByteSpan bytes, const SampleKey& key) {
   try {
     Prepare(bytes, key, reader_.use());
   } catch (const StageError&) {
@@ -88,14 +99,44 @@ Size SampleWorker::PrepareFile(const std::string& path, const SampleKey& key) {
   return Prepare(ReadFile(OpenFile(path.c_str()), &file_), key);
 }
 
-void SampleWorker::Write(void* slot) {
-  if (fast_) {
-    const YccPlanes planes = plane_resizer_.Resize(*fast_, planes_);
-    WriteSample(planes, geometry_.flip_horizontal, geometry_.flip_vertical, plan_.format, slot);
-    return;
+Size SampleWorker::PreparePixels(const ImageView& image, const SampleKey& key) {
+  ResolveGeometry(plan_.ops, image.size, key, &geometry_);
+  fast_.reset();
+  // Kernels read on behind the last row, where the caller's memory may end.
+  const ImageView part = image.Crop(geometry_.decode);
+  const auto row_bytes = static_cast<size_t>(part.size.width) * kChannels;
+  uint8_t* copy = decoded_copy_.Reserve(row_bytes * static_cast<size_t>(part.size.height));
+  for (int y = 0; y < part.size.height; ++y) {
+    std::memcpy(copy + static_cast<size_t>(y) * row_bytes, part.row(y), row_bytes);
   }
-  const ImageView image = applier_.Apply(geometry_, decoded_);
-  WriteSample(image, geometry_.flip_horizontal, geometry_.flip_vertical, plan_.format, slot);
+  decoded_ = {copy, part.size, static_cast<ptrdiff_t>(row_bytes)};
+  return geometry_.out;
+}
+
+void SampleWorker::Write(void* slot) {
+  const bool flip_h = geometry_.flip_horizontal;
+  const bool flip_v = geometry_.flip_vertical;
+  if (fast_ && fast_->steps == geometry_.steps.size()) {
+    WriteSample(plane_resizer_.Resize(*fast_, planes_), flip_h, flip_v, plan_.format, slot);
+  } else {
+    const ImageView image = fast_ ? applier_.Apply(geometry_, ResizedPixels(), fast_->steps)
+                                  : applier_.Apply(geometry_, decoded_);
+    WriteSample(image, flip_h, flip_v, plan_.format, slot);
+  }
+  for (const Erasure& erasure : geometry_.erasures) {
+    Erase(erasure, geometry_.out, plan_.format, slot);
+  }
+}
+
+// The resized planes as pixels, for the steps behind the resize.
+ImageView SampleWorker::ResizedPixels() {
+  const YccPlanes planes = plane_resizer_.Resize(*fast_, planes_);
+  SampleFormat pixels;
+  pixels.channels_last = true;
+  const Size size = fast_->window.size();
+  uint8_t* rgb = rgb_.Reserve(pixels.SampleBytes(size));
+  WriteSample(planes, false, false, pixels, rgb);
+  return {rgb, size, static_cast<ptrdiff_t>(size.width) * kChannels};
 }
 
 }  // namespace stoker

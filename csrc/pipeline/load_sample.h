@@ -15,9 +15,9 @@
 #include "image/resize_planes.h"
 #include "image/write_sample.h"
 #include "io/file_reader.h"
-#include "io/sample_table.h"
 #include "pipeline/indexed_reader.h"
 #include "pipeline/sample_plan.h"
+#include "pipeline/sample_set.h"
 #include "stats/worker_clock.h"
 
 namespace stoker {
@@ -28,10 +28,11 @@ class SampleWorker {
   // `index` may be null: none.
   explicit SampleWorker(const SamplePlan& plan, std::shared_ptr<DecodeIndex> index = nullptr);
 
-  // Reads, decodes and transforms sample `key.index` of `table` straight into `slot`, which has
-  // plan.format.SampleBytes(*plan.FixedSize()) bytes. `ahead` may hold the file opened already.
-  // Each stage's time goes to `clock`. Throws DataError; the slot's contents are then undefined.
-  void LoadSample(const SampleTable& table, const SampleKey& key, ReadAheadSlot* ahead,
+  // Reads, decodes and transforms sample `key.index`, whose bytes are at `source`, straight into
+  // `slot`, which has plan.format.SampleBytes(*plan.FixedSize()) bytes. `ahead` may hold the file
+  // opened already. Each stage's time goes to `clock`. Throws DataError; the slot's contents are
+  // then undefined.
+  void LoadSample(const SampleSource& source, const SampleKey& key, ReadAheadSlot* ahead,
                   WorkerClock* clock, void* slot);
 
   // The same in two steps, for one image of any size in memory or in a file: Prepare decodes and
@@ -39,28 +40,33 @@ class SampleWorker {
   // StageError. The view that Prepare made lives until the next call of either function.
   Size Prepare(ByteSpan bytes, const SampleKey& key, CheckpointUse* checkpoints = nullptr);
   Size PrepareFile(const std::string& path, const SampleKey& key);
+  // From pixels in place of a file, which are copied.
+  Size PreparePixels(const ImageView& image, const SampleKey& key);
   void Write(void* slot);
 
   // Opens the file of a sample whose turn comes later and asks the kernel to fetch what will be
   // read of it; leaves it in `slot`. Errors come at the sample's turn.
-  void ReadAhead(const SampleTable& table, const SampleKey& key, ReadAheadSlot* slot);
+  void ReadAhead(const std::string& path, const SampleKey& key, ReadAheadSlot* slot);
 
   const IndexCounter& index_counter() const { return reader_.counter(); }
 
  private:
-  void PrepareSample(const UniqueFd& fd, ByteSpan bytes, const SampleKey& key);
+  void PrepareSource(const SampleSource& source, const SampleKey& key, UniqueFd fd,
+                     WorkerClock* clock, Stage* stage);
+  void PrepareFound(const UniqueFd& fd, ByteSpan bytes, const SampleKey& key);
+  ImageView ResizedPixels();
 
   const SamplePlan plan_;
   ImageDecoder decoder_;
   GeometryApplier applier_;
   Geometry geometry_;
   ByteBuffer file_;
-  std::string path_;
-  std::string ahead_path_;
   // What Prepare has decoded: planes for the fast mode where fast_ is set, else pixels.
   PlaneResizer plane_resizer_;
   std::optional<PlaneResize> fast_;
   YccPlanes planes_;
+  ByteBuffer rgb_;           // of the fast mode's planes
+  ByteBuffer decoded_copy_;  // of the caller's pixels
   ImageView decoded_;
   IndexedReader reader_;
 };

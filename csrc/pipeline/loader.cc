@@ -13,14 +13,9 @@
 namespace stoker {
 namespace {
 
-Size RequireFixedSize(const SamplePlan& plan) {
-  const auto size = plan.FixedSize();
-  if (!size) {
-    throw std::invalid_argument(
-        "the transforms leave samples of different sizes, which cannot share a batch: add a crop, "
-        "or a Resize with height and width");
-  }
-  return *size;
+SampleSet Checked(SampleSet samples) {
+  samples.Check();
+  return samples;
 }
 
 // How many samples ahead of a worker's own files are opened and asked of the kernel: enough to keep
@@ -32,14 +27,17 @@ size_t ReadAheadSamples(int workers) { return static_cast<size_t>(std::min(64, 8
 // One batch on its way. Shared by the queue, the consumer and the workers on it; a worker's last
 // reference may be the one that frees it.
 struct Loader::Job {
-  explicit Job(std::vector<int64_t> batch_indices)
+  Job(std::vector<int64_t> batch_indices, std::vector<SampleSource> batch_sources)
       : indices(std::move(batch_indices)),
+        sources(std::move(batch_sources)),
         occurrences(indices.size()),
         ahead(std::make_unique<ReadAheadSlot[]>(indices.size())),
-        left(indices.size()) {}
+        left(indices.size()),
+        finished(std::make_unique<std::atomic<bool>[]>(indices.size())) {}
 
   // Constant after Submit.
   const std::vector<int64_t> indices;
+  const std::vector<SampleSource> sources;  // empty, or one for each index
   std::vector<uint32_t> occurrences;
   uint64_t base_seed = 0;
   uint32_t epoch = 0;
@@ -48,8 +46,9 @@ struct Loader::Job {
   HostBlock samples;
   HostBlock labels;
   const std::unique_ptr<ReadAheadSlot[]> ahead;
-  std::atomic<size_t> next{0};  // position to claim
-  std::atomic<size_t> left;     // positions not finished
+  std::atomic<size_t> next{0};                          // position to claim
+  std::atomic<size_t> left;                             // positions not finished
+  const std::unique_ptr<std::atomic<bool>[]> finished;  // of each position
 
   // The job behind this one, for read-ahead. `following` is what workers look at; `keep_following`
   // is set once, before it, and keeps that job alive.
@@ -57,9 +56,11 @@ struct Loader::Job {
   std::atomic<Job*> following{nullptr};
 
   // Guarded by the loader's mutex_.
-  std::optional<DataError> error;
-  size_t error_position = 0;
+  std::vector<SampleFailure> failures;
 
+  const SampleSource* SourceAt(size_t position) const {
+    return sources.empty() ? nullptr : &sources[position];
+  }
   SampleKey Key(size_t position) const {
     return {base_seed, epoch, static_cast<uint64_t>(indices[position]), occurrences[position]};
   }
@@ -69,31 +70,35 @@ struct Loader::Job {
 };
 
 struct Loader::Worker {
-  Worker(const SamplePlan& plan, std::shared_ptr<DecodeIndex> index, int64_t now_ns)
-      : sample(plan, std::move(index)), clock(now_ns) {}
-  SampleWorker sample;
+  Worker(const SampleSet& samples, const std::shared_ptr<DecodeIndex>& index, int64_t now_ns)
+      : clock(now_ns) {
+    for (const SamplePart& part : samples.parts) {
+      by_part.push_back(std::make_unique<SampleWorker>(part.plan, index));
+    }
+  }
+  std::vector<std::unique_ptr<SampleWorker>> by_part;
   WorkerClock clock;
+  SampleSource source;  // of a table's row
 };
 
-Loader::Loader(std::shared_ptr<const SampleTable> table, const SamplePlan& plan,
-               const LoaderOptions& options, std::shared_ptr<HostAllocator> allocator,
-               std::shared_ptr<Executor> executor, std::shared_ptr<DecodeIndex> index)
-    : table_(std::move(table)),
-      plan_(plan),
+Loader::Loader(SampleSet samples, const LoaderOptions& options,
+               std::shared_ptr<HostAllocator> allocator, std::shared_ptr<Executor> executor,
+               std::shared_ptr<DecodeIndex> index)
+    : samples_(Checked(std::move(samples))),
       options_(options),
       allocator_(std::move(allocator)),
       executor_(std::move(executor)),
       index_(std::move(index)),
       pid_(getpid()),
-      size_(RequireFixedSize(plan)),
-      sample_bytes_(plan.format.SampleBytes(size_)),
+      size_(samples_.FixedSize()),
+      sample_bytes_(samples_.format().SampleBytes(size_)),
       read_ahead_(ReadAheadSamples(options.workers)) {
   if (options.workers < 0) throw std::invalid_argument("workers must not be negative");
   if (options.prefetch < 1) throw std::invalid_argument("prefetch must be at least 1");
   if (options.workers > 0 && !executor_) throw std::invalid_argument("workers need an executor");
   const int64_t now = NowNs();
   for (int i = 0; i < std::max(1, options.workers); ++i) {
-    workers_.push_back(std::make_unique<Worker>(plan_, index_, now));
+    workers_.push_back(std::make_unique<Worker>(samples_, index_, now));
     free_workers_.push_back(workers_.back().get());
   }
 }
@@ -125,7 +130,7 @@ void Loader::Cancel() {
   more_indices_ = full_ = false;
   changed_->wait(lock, [this] { return running_ == 0; });
   in_flight_.clear();
-  wait_ns_ = 0;
+  wait_ = {};
   asked_ = false;
 }
 
@@ -140,7 +145,7 @@ void Loader::StartEpoch(uint64_t base_seed, uint32_t epoch) {
   Cancel();
   base_seed_ = base_seed;
   epoch_ = epoch;
-  occurrences_.Reset(table_->size());
+  occurrences_.Reset(samples_.size);
   if (index_) {
     index_->Flush();
     index_->Refresh();  // other processes may have added to it
@@ -149,20 +154,25 @@ void Loader::StartEpoch(uint64_t base_seed, uint32_t epoch) {
   more_indices_ = true;
 }
 
-void Loader::Submit(std::vector<int64_t> indices) {
+int64_t Loader::CheckedIndex(int64_t index) const {
+  const auto size = static_cast<int64_t>(samples_.size);
+  if (index < -size || index >= size) {
+    throw std::out_of_range("the sampler gave index " + std::to_string(index) +
+                            ", but the data set has " + std::to_string(size) + " samples");
+  }
+  return index < 0 ? index + size : index;
+}
+
+void Loader::Submit(std::vector<int64_t> indices, std::vector<SampleSource> sources) {
   CheckProcess();
   if (in_flight_.size() >= static_cast<size_t>(options_.prefetch)) {
     throw std::logic_error("more batches submitted than may be in flight");
   }
-  const auto size = static_cast<int64_t>(table_->size());
-  for (int64_t& index : indices) {
-    if (index < -size || index >= size) {
-      throw std::out_of_range("the sampler gave index " + std::to_string(index) +
-                              ", but the data set has " + std::to_string(size) + " samples");
-    }
-    if (index < 0) index += size;
+  if (sources.size() != (samples_.table ? 0 : indices.size())) {
+    throw std::invalid_argument("sources must come with each sample where there is no table");
   }
-  const auto job = std::make_shared<Job>(std::move(indices));
+  for (int64_t& index : indices) index = CheckedIndex(index);
+  const auto job = std::make_shared<Job>(std::move(indices), std::move(sources));
   const size_t count = job->indices.size();
   job->base_seed = base_seed_;
   job->epoch = epoch_;
@@ -171,7 +181,7 @@ void Loader::Submit(std::vector<int64_t> indices) {
   for (size_t i = 0; i < count; ++i) {
     const auto index = static_cast<size_t>(job->indices[i]);
     job->occurrences[i] = occurrences_.CountBefore(index);
-    const int64_t label = table_->label(index);
+    const int64_t label = samples_.table ? samples_.table->label(samples_.RowOf(index)) : 0;
     std::memcpy(static_cast<char*>(job->labels.data()) + i * sizeof label, &label, sizeof label);
   }
   if (!in_flight_.empty()) {
@@ -185,6 +195,13 @@ void Loader::Submit(std::vector<int64_t> indices) {
   if (options_.workers > 0 && count > 0) {
     open_.push_back(job);
     Launch(&lock);
+  }
+}
+
+void Loader::Skip(const std::vector<int64_t>& indices) {
+  CheckProcess();
+  for (const int64_t index : indices) {
+    occurrences_.CountBefore(static_cast<size_t>(CheckedIndex(index)));
   }
 }
 
@@ -251,31 +268,43 @@ std::shared_ptr<Loader::Job> Loader::NextJob(Worker* worker) {
 bool Loader::LoadOne(Job* job, Worker* worker) {
   const size_t position = job->next.fetch_add(1, std::memory_order_relaxed);
   if (position >= job->indices.size()) return false;
-  worker->clock.Mark(NowNs());
+  worker->clock.BeginSample(NowNs());
   ReadAhead(job, position + read_ahead_, worker);
   const SampleKey key = job->Key(position);
-  std::optional<DataError> error;
-  try {
-    worker->sample.LoadSample(*table_, key, &job->ahead[position], &worker->clock,
-                              static_cast<char*>(job->samples.data()) + position * sample_bytes_);
-  } catch (const DataError& e) {
-    error = e;
-  } catch (const std::exception& e) {
-    error.emplace(static_cast<int64_t>(key.index), table_->Path(key.index), Stage::kTransform,
-                  e.what());
-  }
+  std::optional<DataError> error =
+      Load(key, job->SourceAt(position), &job->ahead[position], worker,
+           static_cast<char*>(job->samples.data()) + position * sample_bytes_);
+  worker->clock.EndSample(job->indices[position]);
   if (error) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!job->error || position < job->error_position) {
-      job->error = std::move(error);
-      job->error_position = position;
-    }
+    job->failures.push_back({position, key.occurrence, std::move(*error)});
   }
+  job->finished[position].store(true, std::memory_order_relaxed);
   if (job->left.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     const std::lock_guard<std::mutex> lock(mutex_);
     changed_->notify_all();
   }
   return true;
+}
+
+// Loads one sample; what went wrong, where something did.
+std::optional<DataError> Loader::Load(const SampleKey& key, const SampleSource* source,
+                                      ReadAheadSlot* ahead, Worker* worker, void* slot) const {
+  size_t part = 0;
+  if (source == nullptr) {
+    const size_t row = samples_.RowOf(key.index);
+    part = samples_.PartOf(row);
+    samples_.table->PathTo(row, &worker->source.path);
+    source = &worker->source;
+  }
+  try {
+    worker->by_part[part]->LoadSample(*source, key, ahead, &worker->clock, slot);
+  } catch (const DataError& e) {
+    return e;
+  } catch (const std::exception& e) {
+    return DataError(static_cast<int64_t>(key.index), source->path, Stage::kTransform, e.what());
+  }
+  return std::nullopt;
 }
 
 // Opens the file at `position`, counted on into the following jobs.
@@ -285,7 +314,17 @@ void Loader::ReadAhead(Job* job, size_t position, Worker* worker) const {
     job = job->following.load(std::memory_order_acquire);
   }
   if (job == nullptr) return;
-  worker->sample.ReadAhead(*table_, job->Key(position), &job->ahead[position]);
+  const SampleKey key = job->Key(position);
+  size_t part = 0;
+  if (const SampleSource* source = job->SourceAt(position)) {
+    if (source->bytes) return;
+    worker->source.path = source->path;
+  } else {
+    const size_t row = samples_.RowOf(key.index);
+    part = samples_.PartOf(row);
+    samples_.table->PathTo(row, &worker->source.path);
+  }
+  worker->by_part[part]->ReadAhead(worker->source.path, key, &job->ahead[position]);
 }
 
 // With no workers: the consumer's thread works on `job` until it is done or the time is up.
@@ -304,19 +343,44 @@ bool Loader::WaitReady(std::chrono::milliseconds timeout) {
   Job* job = in_flight_.front().get();
   if (!asked_) {
     asked_ = true;
-    was_ready_ = job->done();
+    wait_.ready = ReadyBatches();
   }
+  if (job->done()) return true;
   const int64_t begin = NowNs();
+  const StateTimes before = WorkerTimes(begin);
   const auto deadline = std::chrono::steady_clock::now() + timeout;
-  bool ready = job->done();
-  if (!ready && options_.workers == 0) {
+  bool ready = false;
+  if (options_.workers == 0) {
     ready = WorkInline(job, deadline);
-  } else if (!ready) {
+  } else {
     std::unique_lock<std::mutex> lock(mutex_);
     ready = changed_->wait_until(lock, deadline, [job] { return job->done(); });
   }
-  wait_ns_ += NowNs() - begin;
+  const int64_t end = NowNs();
+  const StateTimes after = WorkerTimes(end);
+  wait_.wait_ns += end - begin;
+  for (size_t s = 0; s < after.size(); ++s) wait_.blame[s] += after[s] - before[s];
   return ready;
+}
+
+// The batches that are complete, if all before them are: what the consumer could take at once.
+int Loader::ReadyBatches() const {
+  int ready = 0;
+  for (const auto& job : in_flight_) {
+    if (!job->done()) break;
+    ++ready;
+  }
+  return ready;
+}
+
+// Over all workers.
+StateTimes Loader::WorkerTimes(int64_t now_ns) const {
+  StateTimes sum{};
+  for (const auto& worker : workers_) {
+    const StateTimes times = worker->clock.Times(now_ns);
+    for (size_t s = 0; s < sum.size(); ++s) sum[s] += times[s];
+  }
+  return sum;
 }
 
 Batch Loader::Next() {
@@ -325,19 +389,54 @@ Batch Loader::Next() {
   const std::shared_ptr<Job> job = std::move(in_flight_.front());
   in_flight_.pop_front();
   const std::lock_guard<std::mutex> lock(mutex_);
-  consumer_wait_.Record(wait_ns_);
-  wait_ns_ = 0;
+  const BatchWait wait = std::exchange(wait_, {});
+  consumer_wait_.Record(wait.wait_ns);
+  for (size_t s = 0; s < wait.blame.size(); ++s) counts_.blame_ns[s] += wait.blame[s];
+  counts_.queue.resize(static_cast<size_t>(options_.prefetch) + 1);
+  ++counts_.queue[static_cast<size_t>(wait.ready)];
   asked_ = false;
   full_ = false;
   if (counts_.first_batch_ns == 0) counts_.first_batch_ns = NowNs() - first_submit_ns_;
-  if (was_ready_) ++counts_.ready_at_request;
+  if (wait.ready > 0) ++counts_.ready_at_request;
   ++counts_.batches;
-  if (job->error) {
-    ++counts_.failed_batches;
-    throw DataError(std::move(*job->error));
+  if (!job->failures.empty()) ++counts_.failed_batches;
+  counts_.samples += job->indices.size() - job->failures.size();
+  std::sort(job->failures.begin(), job->failures.end(),
+            [](const auto& a, const auto& b) { return a.position < b.position; });
+  return {job->indices.size(), std::move(job->samples),  std::move(job->labels),
+          job->indices,        std::move(job->failures), wait};
+}
+
+std::vector<PendingSample> Loader::Pending() const {
+  CheckProcess();
+  std::vector<PendingSample> pending;
+  if (in_flight_.empty()) return pending;
+  const Job& job = *in_flight_.front();
+  for (size_t i = 0; i < job.indices.size(); ++i) {
+    if (job.finished[i].load(std::memory_order_relaxed)) continue;
+    const auto index = static_cast<size_t>(job.indices[i]);
+    const SampleSource* source = job.SourceAt(i);
+    pending.push_back({job.indices[i], source != nullptr
+                                           ? source->path
+                                           : samples_.table->Path(samples_.RowOf(index))});
   }
-  counts_.samples += job->indices.size();
-  return {job->indices.size(), std::move(job->samples), std::move(job->labels), job->indices};
+  return pending;
+}
+
+int64_t Loader::LoadInto(int64_t index, uint32_t occurrence, const SampleSource* source,
+                         void* slot) {
+  CheckProcess();
+  if ((source == nullptr) != (samples_.table != nullptr)) {
+    throw std::invalid_argument("a source must come with a sample where there is no table");
+  }
+  index = CheckedIndex(index);
+  const SampleKey key{base_seed_, epoch_, static_cast<uint64_t>(index), occurrence};
+  if (!extra_) extra_ = std::make_unique<Worker>(samples_, index_, NowNs());
+  extra_->clock.BeginSample(NowNs());
+  ReadAheadSlot nothing;
+  std::optional<DataError> error = Load(key, source, &nothing, extra_.get(), slot);
+  if (error) throw DataError(std::move(*error));
+  return samples_.table ? samples_.table->label(samples_.RowOf(key.index)) : 0;
 }
 
 LoaderStats Loader::Stats() const {
@@ -352,26 +451,30 @@ LoaderStats Loader::Stats() const {
     for (int s = 0; s < kStageCount; ++s) {
       worker->clock.AddStageTo(static_cast<Stage>(s), &stats.stages[static_cast<size_t>(s)]);
     }
-    stats.waiting_ns += worker->clock.OffNs(OffState::kWaiting, now);
-    stats.idle_ns += worker->clock.OffNs(OffState::kIdle, now);
-    worker->sample.index_counter().AddTo(&stats.index);
+    worker->clock.usage().AddTo(&stats.usage);
+    worker->clock.slow_samples().AddTo(&stats.slow_samples);
+    for (const auto& sample : worker->by_part) sample->index_counter().AddTo(&stats.index);
   }
+  const StateTimes times = WorkerTimes(now);
+  stats.waiting_ns = times[StateOf(OffState::kWaiting)];
+  stats.idle_ns = times[StateOf(OffState::kIdle)];
   consumer_wait_.AddTo(&stats.consumer_wait);
+  KeepSlowest(&stats.slow_samples, SlowSamples::kKept);
+  if (samples_.table) {
+    for (SlowSample& slow : stats.slow_samples) {
+      slow.path = samples_.table->Path(samples_.RowOf(static_cast<size_t>(slow.index)));
+    }
+  }
   return stats;
 }
 
-void LoaderStats::Add(const LoaderStats& other) {
-  for (size_t s = 0; s < stages.size(); ++s) stages[s].Add(other.stages[s]);
-  waiting_ns += other.waiting_ns;
-  idle_ns += other.idle_ns;
-  consumer_wait.Add(other.consumer_wait);
-  if (first_batch_ns == 0) first_batch_ns = other.first_batch_ns;
-  batches += other.batches;
-  samples += other.samples;
-  failed_batches += other.failed_batches;
-  ready_at_request += other.ready_at_request;
-  max_running = std::max(max_running, other.max_running);
-  index.Add(other.index);
+std::vector<int64_t> Loader::WorkNs() const {
+  CheckProcess();
+  const int64_t now = NowNs();
+  std::vector<int64_t> work;
+  work.reserve(workers_.size());
+  for (const auto& worker : workers_) work.push_back(worker->clock.WorkNs(now));
+  return work;
 }
 
 }  // namespace stoker

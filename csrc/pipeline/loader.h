@@ -8,15 +8,17 @@
 // that runs while there are samples to claim and ends when there are none, so an idle loader holds
 // no thread.
 //
-// Threads: the consumer's functions (all but Stats) by one thread at a time; Stats by any.
-// A sample that fails spoils its own batch only: Next() throws for it, and can be called again.
+// Threads: the consumer's functions (all but Stats and WorkNs) by one thread at a time; these by
+// any.
+// A sample that fails is named in its batch, whose other samples are as they should be.
+// loader.cc is longer than the house's 400 lines: queue, workers and hand-over share one Job, whose
+// members are private to that file.
 // Fork: a loader belongs to the process that made it; elsewhere every function but the destructor
 // throws std::logic_error.
 #pragma once
 
 #include <sys/types.h>
 
-#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -25,18 +27,19 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "io/file_reader.h"
-#include "io/sample_table.h"
 #include "memory/host_allocator.h"
 #include "pipeline/decode_index.h"
 #include "pipeline/executor.h"
 #include "pipeline/load_sample.h"
+#include "pipeline/loader_stats.h"
 #include "pipeline/occurrence_counter.h"
+#include "pipeline/sample_set.h"
 #include "stats/histogram.h"
-#include "stats/index_counter.h"
 #include "stats/worker_clock.h"
 
 namespace stoker {
@@ -46,39 +49,42 @@ struct LoaderOptions {
   int prefetch = 2;  // batches in flight at most; at least 1
 };
 
+// A sample that could not be loaded; its slot's contents are undefined.
+struct SampleFailure {
+  size_t position = 0;  // within its batch
+  uint32_t occurrence = 0;
+  DataError error;
+};
+
+// How a batch was waited for.
+struct BatchWait {
+  int ready = 0;        // complete batches when it was asked for, itself included
+  int64_t wait_ns = 0;  // for which Next() (with WaitReady) blocked
+  StateTimes blame{};   // what the workers did meanwhile: summed over them
+};
+
 // A finished batch, owned by whoever takes it; may outlive its loader.
 struct Batch {
   size_t count = 0;
   HostBlock samples;  // count slots of plan.format.SampleBytes(size), one behind the other
-  HostBlock labels;   // count × int64
+  HostBlock labels;   // count × int64; zeros where sources came along
   std::vector<int64_t> indices;
+  std::vector<SampleFailure> failures;  // by position
+  BatchWait wait;
 };
 
-// Sums since construction. Durations in nanoseconds.
-struct LoaderStats {
-  std::array<HistogramSnapshot, kStageCount> stages;  // per sample, over all workers
-  int64_t waiting_ns = 0;           // over all workers: every batch ahead was full
-  int64_t idle_ns = 0;              // over all workers: nothing was asked for
-  HistogramSnapshot consumer_wait;  // per batch: how long Next() (with WaitReady) blocked
-  int64_t first_batch_ns = 0;       // from the first Submit to the first batch; 0: none yet
-  uint64_t batches = 0;             // handed over
-  uint64_t samples = 0;
-  uint64_t failed_batches = 0;
-  uint64_t ready_at_request = 0;  // batches that were complete when they were asked for
-  int max_running = 0;            // the most workers that ran at one time
-  IndexCounts index;
-
-  // Takes in what another loader has measured; the first batch is the earlier record's.
-  void Add(const LoaderStats& other);
+// A sample of a batch that is not finished.
+struct PendingSample {
+  int64_t index;
+  std::string path;
 };
 
 class Loader {
  public:
-  // `executor` may be null when options.workers is 0. Throws std::invalid_argument where the plan
-  // gives no fixed size, or an option is out of range.
+  // `executor` may be null when options.workers is 0. Throws std::invalid_argument where `samples`
+  // cannot share a batch (SampleSet::Check), or an option is out of range.
   // `index` may be null (none), and shared by loaders of the same table.
-  Loader(std::shared_ptr<const SampleTable> table, const SamplePlan& plan,
-         const LoaderOptions& options, std::shared_ptr<HostAllocator> allocator,
+  Loader(SampleSet samples, const LoaderOptions& options, std::shared_ptr<HostAllocator> allocator,
          std::shared_ptr<Executor> executor, std::shared_ptr<DecodeIndex> index = nullptr);
   // Drops what is in flight and waits for the samples that are being worked on.
   ~Loader();
@@ -91,10 +97,13 @@ class Loader {
   // Drops what is in flight and waits for the samples that are being worked on.
   void Stop();
 
-  // Queues a batch; a negative index counts from the table's end. REQUIRES: in_flight() < prefetch.
-  // Throws std::out_of_range (nothing is queued) where an index is not in the table, or the
-  // allocator's error.
-  void Submit(std::vector<int64_t> indices);
+  // Queues a batch; a negative index counts from the set's end. `sources`: of each, where the set
+  // has no table. REQUIRES: in_flight() < prefetch. Throws std::out_of_range (nothing is queued)
+  // where an index is not in the set, or the allocator's error.
+  void Submit(std::vector<int64_t> indices, std::vector<SampleSource> sources = {});
+  // Counts a batch's samples as come, without loading them: what a resumed epoch leaves out. Throws
+  // std::out_of_range as Submit does.
+  void Skip(const std::vector<int64_t>& indices);
   // No Submit follows in this epoch: from now on workers without work are idle, not waiting.
   void EndOfIndices();
 
@@ -102,16 +111,25 @@ class Loader {
   int prefetch() const { return options_.prefetch; }
   pid_t pid() const { return pid_; }  // of the process that the loader belongs to
   Size sample_size() const { return size_; }
-  const SamplePlan& plan() const { return plan_; }
+  const SampleFormat& format() const { return samples_.format(); }
 
   // Waits until the oldest batch is complete, but not longer than `timeout`; true if it is.
   // REQUIRES: in_flight() > 0.
   bool WaitReady(std::chrono::milliseconds timeout);
-  // The oldest batch; waits for it. Throws DataError if one of its samples failed (the one that
-  // stands first), and the batch is gone. REQUIRES: in_flight() > 0.
+  // The oldest batch; waits for it. REQUIRES: in_flight() > 0.
   Batch Next();
+  // The samples of the oldest batch that are not finished, by position; at any time.
+  std::vector<PendingSample> Pending() const;
+
+  // Loads one sample in the calling thread, beside what is in flight: into `slot`, of
+  // format().SampleBytes(sample_size()), with the numbers that it would have in this epoch. Returns
+  // its label. `source`: as in Submit, or null. Not in Stats(). Throws DataError,
+  // std::out_of_range, std::invalid_argument for a source too many or missing.
+  int64_t LoadInto(int64_t index, uint32_t occurrence, const SampleSource* source, void* slot);
 
   LoaderStats Stats() const;
+  // Nanoseconds that each worker has been at work, in its samples' stages, since construction.
+  std::vector<int64_t> WorkNs() const;
 
  private:
   struct Job;
@@ -123,12 +141,16 @@ class Loader {
   void RunWorker(Worker* worker);
   std::shared_ptr<Job> NextJob(Worker* worker);
   bool LoadOne(Job* job, Worker* worker);
+  std::optional<DataError> Load(const SampleKey& key, const SampleSource* source,
+                                ReadAheadSlot* ahead, Worker* worker, void* slot) const;
   void ReadAhead(Job* job, size_t position, Worker* worker) const;
+  int64_t CheckedIndex(int64_t index) const;
+  StateTimes WorkerTimes(int64_t now_ns) const;
+  int ReadyBatches() const;
   bool WorkInline(Job* job, std::chrono::steady_clock::time_point deadline);
 
   // Constant after construction.
-  const std::shared_ptr<const SampleTable> table_;
-  const SamplePlan plan_;
+  const SampleSet samples_;
   const LoaderOptions options_;
   const std::shared_ptr<HostAllocator> allocator_;
   const std::shared_ptr<Executor> executor_;
@@ -142,11 +164,11 @@ class Loader {
   // The consumer's own.
   std::deque<std::shared_ptr<Job>> in_flight_;
   OccurrenceCounter occurrences_;
+  std::unique_ptr<Worker> extra_;  // of LoadInto
   uint64_t base_seed_ = 0;
   uint32_t epoch_ = 0;
-  int64_t wait_ns_ = 0;  // spent in WaitReady for the batch that Next will hand over
-  bool asked_ = false;   // that batch has been asked for
-  bool was_ready_ = false;
+  BatchWait wait_;      // for the batch that Next will hand over
+  bool asked_ = false;  // that batch has been asked for
 
   mutable std::mutex mutex_;
   // A batch got complete, or a worker stopped.
@@ -159,7 +181,7 @@ class Loader {
   bool full_ = false;  // as many batches in flight as allowed
   bool more_indices_ = false;
   int64_t first_submit_ns_ = 0;
-  LoaderStats counts_;  // all but stages, waiting_ns, idle_ns and consumer_wait
+  LoaderStats counts_;  // all that no worker's clock has, but for consumer_wait
   Histogram consumer_wait_;
 };
 

@@ -25,6 +25,19 @@ void HistogramSnapshot::Add(const HistogramSnapshot& other) {
   for (size_t b = 0; b < buckets.size(); ++b) buckets[b] += other.buckets[b];
 }
 
+HistogramSnapshot HistogramSnapshot::Since(const HistogramSnapshot& earlier) const {
+  HistogramSnapshot since;
+  since.count = count - earlier.count;
+  since.total_ns = total_ns - earlier.total_ns;
+  for (int b = 0; b < kHistogramBuckets; ++b) {
+    const auto i = static_cast<size_t>(b);
+    since.buckets[i] = buckets[i] - earlier.buckets[i];
+    if (since.buckets[i] > 0) since.max_ns = static_cast<int64_t>(HistogramBucketMiddleNs(b));
+  }
+  if (max_ns > earlier.max_ns) since.max_ns = max_ns;
+  return since;
+}
+
 void Histogram::AddTo(HistogramSnapshot* sum) const {
   sum->count += count_.load(std::memory_order_relaxed);
   sum->total_ns += total_ns_.load(std::memory_order_relaxed);

@@ -44,16 +44,21 @@ struct HistogramSnapshot {
     return count == 0 ? 0.0 : static_cast<double>(total_ns) / static_cast<double>(count);
   }
   void Add(const HistogramSnapshot& other);
+  // What came on top of `earlier`, a former value of the same sum. Where the longest of all came
+  // before, the longest since is known to 1/16 only, as quantiles are.
+  HistogramSnapshot Since(const HistogramSnapshot& earlier) const;
   // The smallest duration that a share q of all do not exceed, to 1/16; 0 when empty. q in [0, 1].
   double QuantileNs(double q) const;
 };
 
 class Histogram {
  public:
-  void Record(int64_t ns) {
-    Bump(buckets_[static_cast<size_t>(HistogramBucket(ns))], uint64_t{1});
-    Bump(count_, uint64_t{1});
-    Bump(total_ns_, ns);
+  void Record(int64_t ns) { Record(ns, 1); }
+  // `times` durations of `ns` each.
+  void Record(int64_t ns, uint64_t times) {
+    Bump(buckets_[static_cast<size_t>(HistogramBucket(ns))], times);
+    Bump(count_, times);
+    Bump(total_ns_, ns * static_cast<int64_t>(times));
     if (ns > max_ns_.load(std::memory_order_relaxed)) max_ns_.store(ns, std::memory_order_relaxed);
   }
   void AddTo(HistogramSnapshot* sum) const;

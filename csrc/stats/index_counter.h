@@ -32,6 +32,14 @@ struct IndexCounts {
     decoded_bytes += other.decoded_bytes;
     plain_bytes += other.plain_bytes;
   }
+  // What came on top of `earlier`, a former value of the same sum.
+  IndexCounts Since(const IndexCounts& earlier) const {
+    IndexCounts since = *this;
+    for (size_t i = 0; i < samples.size(); ++i) since.samples[i] -= earlier.samples[i];
+    since.decoded_bytes -= earlier.decoded_bytes;
+    since.plain_bytes -= earlier.plain_bytes;
+    return since;
+  }
 };
 
 class IndexCounter {

@@ -1,44 +1,89 @@
 #include "stats/worker_clock.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace stoker {
 
-void WorkerClock::Begin(int64_t now_ns) {
+// From `now_ns` on in `state`; `owned_ns` until now were `owner`'s.
+void WorkerClock::Enter(size_t state, int64_t now_ns, int64_t owned_ns, size_t owner) {
   const uint32_t version = version_.load(std::memory_order_relaxed);
   version_.store(version + 1, std::memory_order_relaxed);
-  const int64_t since = off_since_ns_.load(std::memory_order_relaxed);
-  auto& total = off_ns_[static_cast<size_t>(off_state_.load(std::memory_order_relaxed))];
-  total.store(total.load(std::memory_order_relaxed) + (now_ns - since), std::memory_order_release);
-  off_since_ns_.store(0, std::memory_order_release);
+  auto& total = spent_ns_[owner];
+  total.store(total.load(std::memory_order_relaxed) + owned_ns, std::memory_order_release);
+  since_ns_.store(now_ns, std::memory_order_release);
+  state_.store(state, std::memory_order_release);
   version_.store(version + 2, std::memory_order_release);
-  last_ns_ = now_ns;
+}
+
+void WorkerClock::Begin(int64_t now_ns) {
+  const int64_t since = since_ns_.load(std::memory_order_relaxed);
+  Enter(kBetweenSamples, now_ns, now_ns - since, state_.load(std::memory_order_relaxed));
+  usage_.Begin(now_ns);
 }
 
 void WorkerClock::End(int64_t now_ns, OffState why) {
-  const uint32_t version = version_.load(std::memory_order_relaxed);
-  version_.store(version + 1, std::memory_order_relaxed);
-  off_state_.store(why, std::memory_order_release);
-  off_since_ns_.store(now_ns, std::memory_order_release);
-  version_.store(version + 2, std::memory_order_release);
+  LeaveSample(StateOf(why), now_ns);
+  usage_.End(now_ns);
 }
 
 void WorkerClock::Off(int64_t now_ns, OffState why) {
-  Begin(now_ns);
-  End(now_ns, why);
+  const int64_t since = since_ns_.load(std::memory_order_relaxed);
+  Enter(StateOf(why), now_ns, now_ns - since, state_.load(std::memory_order_relaxed));
 }
 
-int64_t WorkerClock::OffNs(OffState state, int64_t now_ns) const {
+void WorkerClock::BeginSample(int64_t now_ns) {
+  sample_ns_.fill(0);
+  usage_.SampleBegins(now_ns);
+  LeaveSample(static_cast<size_t>(Stage::kRead), now_ns);
+}
+
+// What a sample that failed has spent in its last stage is that stage's, as Times has said already.
+void WorkerClock::LeaveSample(size_t next, int64_t now_ns) {
+  const size_t state = state_.load(std::memory_order_relaxed);
+  const bool owned = state < static_cast<size_t>(kStageCount);
+  const int64_t ns = now_ns - since_ns_.load(std::memory_order_relaxed);
+  Enter(next, now_ns, owned ? ns : 0, owned ? state : next);
+}
+
+void WorkerClock::LapAt(Stage stage, int64_t now_ns) {
+  const auto owner = static_cast<size_t>(stage);
+  const int64_t ns = now_ns - since_ns_.load(std::memory_order_relaxed);
+  stages_[owner].Record(ns);
+  sample_ns_[owner] += ns;
+  if (stage == Stage::kRead) usage_.HasRead(now_ns);
+  Enter(owner + 1 < kStageCount ? owner + 1 : kBetweenSamples, now_ns, ns, owner);
+}
+
+StateTimes WorkerClock::Times(int64_t now_ns) const {
+  StateTimes times = TimesNoted(now_ns);
+  for (size_t s = 0; s < times.size(); ++s) {
+    int64_t told = told_ns_[s].load(std::memory_order_relaxed);
+    while (told < times[s] && !told_ns_[s].compare_exchange_weak(told, times[s])) continue;
+    times[s] = std::max(times[s], told);
+  }
+  return times;
+}
+
+StateTimes WorkerClock::TimesNoted(int64_t now_ns) const {
   for (;;) {
     const uint32_t version = version_.load(std::memory_order_acquire);
-    int64_t total = off_ns_[static_cast<size_t>(state)].load(std::memory_order_acquire);
-    const int64_t since = off_since_ns_.load(std::memory_order_acquire);
-    const OffState now_in = off_state_.load(std::memory_order_acquire);
+    StateTimes times;
+    for (size_t s = 0; s < times.size(); ++s) {
+      times[s] = spent_ns_[s].load(std::memory_order_acquire);
+    }
+    const int64_t since = since_ns_.load(std::memory_order_acquire);
+    const size_t state = state_.load(std::memory_order_acquire);
     if (version % 2 == 0 && version == version_.load(std::memory_order_acquire)) {
-      if (since != 0 && now_in == state) total += std::max<int64_t>(0, now_ns - since);
-      return total;
+      if (state < times.size()) times[state] += std::max<int64_t>(0, now_ns - since);
+      return times;
     }
   }
+}
+
+int64_t WorkerClock::WorkNs(int64_t now_ns) const {
+  const StateTimes times = Times(now_ns);
+  return std::accumulate(times.begin(), times.begin() + kStageCount, int64_t{0});
 }
 
 double MeasureSpanNs(int spans) {
@@ -47,6 +92,14 @@ double MeasureSpanNs(int spans) {
   clock.Begin(begin);
   for (int i = 0; i < spans; ++i) clock.Lap(Stage::kDecode);
   return static_cast<double>(NowNs() - begin) / std::max(1, spans);
+}
+
+double MeasureUsageNs(int readings) {
+  const int64_t begin = NowNs();
+  int64_t cpu_ns = 0;
+  for (int i = 0; i < readings; ++i) cpu_ns += ReadThreadUsage().cpu_ns;
+  const double took = static_cast<double>(NowNs() - begin);
+  return cpu_ns < 0 ? 0.0 : took / std::max(1, readings);
 }
 
 }  // namespace stoker

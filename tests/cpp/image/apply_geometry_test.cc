@@ -65,7 +65,9 @@ Pixels ByReference(const Op& op, const Pixels& in, const SampleKey& key, int pos
       return ReferenceFlip(in, random.Uniform() < op.probability, false);
     case OpKind::kRandomVerticalFlip:
       return ReferenceFlip(in, false, random.Uniform() < op.probability);
+    default: break;
   }
+  ADD_FAILURE() << "no reference for this operation";
   return in;
 }
 

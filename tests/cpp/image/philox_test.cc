@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -110,6 +112,35 @@ TEST(OpRandomTest, TheSameKeyAndOperationGiveTheSameNumbersAgain) {
     EXPECT_EQ(first.Uniform(), second.Uniform());
     EXPECT_EQ(first.Below(100), second.Below(100));
   }
+}
+
+TEST(OpRandomTest, PermutationsOfFourComeAlikeOften) {
+  constexpr int kDraws = 12000;
+  std::map<std::array<uint8_t, 4>, int> counts;
+  for (uint64_t index = 0; index < kDraws; ++index) {
+    OpRandom random({9, 0, index, 0}, 1);
+    std::array<uint8_t, 4> order{};
+    random.Permutation(4, &order);
+    ASSERT_EQ(std::set<uint8_t>(order.begin(), order.end()), (std::set<uint8_t>{0, 1, 2, 3}));
+    ++counts[order];
+  }
+  EXPECT_EQ(counts.size(), 24U);
+  const double share = 1.0 / 24;
+  for (const auto& [order, count] : counts) {
+    EXPECT_NEAR(count, kDraws * share, 6 * std::sqrt(kDraws * share * (1 - share)));
+  }
+}
+
+TEST(OpRandomTest, APermutationOfNoneOrOneHasNothingToMoveAndWritesNothingBehind) {
+  OpRandom random({}, 0);
+  std::array<uint8_t, 4> order{91, 92, 93, 94};
+  random.Permutation(0, &order);
+  EXPECT_EQ(order, (std::array<uint8_t, 4>{91, 92, 93, 94}));
+  random.Permutation(1, &order);
+  EXPECT_EQ(order, (std::array<uint8_t, 4>{0, 92, 93, 94}));
+  random.Permutation(2, &order);
+  EXPECT_EQ(order[0] + order[1], 1);
+  EXPECT_EQ(order[2], 93);
 }
 
 }  // namespace

@@ -11,117 +11,15 @@
 
 #include "image/resize_weights.h"
 #include "support/jpeg_samplings.h"
-#include "support/ops.h"
 #include "support/reference_planes.h"
 
 namespace stoker {
 namespace {
 
-using testing::Flip;
 using testing::JpegSampling;
 using testing::kJpegSamplings;
-using testing::MakeOp;
 using testing::NoisePlane;
 using testing::PlaneLine;
-
-// ---- AsPlaneResize ------------------------------------------------------------------------------
-
-Op Resize(Size size, Interpolation method = Interpolation::kBilinear) {
-  return MakeOp(OpKind::kResize, size, method);
-}
-Op Center(Size size) { return MakeOp(OpKind::kCenterCrop, size); }
-
-Geometry Resolved(const std::vector<Op>& ops, Size in) {
-  Geometry geometry;
-  ResolveGeometry(ops, in, {}, &geometry);
-  return geometry;
-}
-
-// What it is for an image of 200 × 100.
-std::optional<PlaneResize> Of(const std::vector<Op>& ops) {
-  return AsPlaneResize(Resolved(ops, {200, 100}));
-}
-
-void ExpectIs(const std::optional<PlaneResize>& got, const Rect& crop, Size out, const Rect& window,
-              Interpolation method = Interpolation::kBilinear) {
-  ASSERT_TRUE(got.has_value());
-  EXPECT_EQ(got->crop, crop);
-  EXPECT_EQ(got->out, out);
-  EXPECT_EQ(got->window, window);
-  EXPECT_EQ(got->interpolation, method);
-}
-
-TEST(AsPlaneResizeTest, IsOneCropOneResizeAndAWindow) {
-  ExpectIs(Of({Resize({50, 40})}), {0, 0, 200, 100}, {50, 40}, {0, 0, 50, 40});
-  ExpectIs(Of({Resize({50, 40}, Interpolation::kBicubic)}), {0, 0, 200, 100}, {50, 40},
-           {0, 0, 50, 40}, Interpolation::kBicubic);
-  // Crop, then resize.
-  ExpectIs(Of({Center({80, 60}), Resize({50, 40})}), {60, 20, 80, 60}, {50, 40}, {0, 0, 50, 40});
-  // Resize, then crop: a window of the result.
-  ExpectIs(Of({Resize({50, 40}), Center({20, 10})}), {0, 0, 200, 100}, {50, 40}, {15, 15, 20, 10});
-  // Crops on both sides, each within the one before.
-  ExpectIs(
-      Of({Center({80, 60}), Center({40, 30}), Resize({50, 40}), Center({20, 20}), Center({10, 6})}),
-      {80, 35, 40, 30}, {50, 40}, {20, 17, 10, 6});
-}
-
-TEST(AsPlaneResizeTest, IsTheRandomCropOfTraining) {
-  const Op op = MakeOp(OpKind::kRandomResizedCrop, {22, 24});
-  for (uint32_t n = 0; n < 20; ++n) {
-    const SampleKey key{1, 2, 3, n};
-    Geometry geometry;
-    ResolveGeometry({op, Flip(1)}, {200, 100}, key, &geometry);
-    OpRandom random(key, 0);
-    ExpectIs(AsPlaneResize(geometry), RandomResizedCropRect(op, {200, 100}, &random), {22, 24},
-             {0, 0, 22, 24});
-    EXPECT_TRUE(geometry.flip_horizontal);  // left for the final write
-  }
-}
-
-TEST(AsPlaneResizeTest, IsNoneWithoutAnAntialiasedResize) {
-  EXPECT_EQ(Of({}), std::nullopt);
-  EXPECT_EQ(Of({Center({80, 60})}), std::nullopt);
-  EXPECT_EQ(Of({Flip(1)}), std::nullopt);
-  EXPECT_EQ(Of({Resize({50, 40}, Interpolation::kNearest)}), std::nullopt);
-  EXPECT_EQ(Of({Center({80, 60}), Resize({50, 40}, Interpolation::kNearest)}), std::nullopt);
-}
-
-TEST(AsPlaneResizeTest, IsNoneBeyondTheLargestReduction) {
-  // Of 200 × 100; 64 is the most.
-  EXPECT_EQ(Of({Resize({3, 90})}), std::nullopt);
-  EXPECT_NE(Of({Resize({4, 90})}), std::nullopt);
-  EXPECT_EQ(Of({Resize({150, 1})}), std::nullopt);
-  EXPECT_NE(Of({Resize({150, 2})}), std::nullopt);
-}
-
-TEST(AsPlaneResizeTest, IsNoneWhereOtherStepsAreNeeded) {
-  EXPECT_EQ(Of({Resize({50, 40}), Resize({20, 20})}), std::nullopt);
-  EXPECT_EQ(Of({Resize({50, 40}), Resize({20, 20}, Interpolation::kNearest)}), std::nullopt);
-  EXPECT_EQ(Of({Center({201, 60}), Resize({50, 40})}), std::nullopt);  // padded
-  EXPECT_EQ(Of({Resize({50, 40}), Center({51, 30})}), std::nullopt);
-  EXPECT_EQ(Of({Flip(1), Resize({50, 40})}), std::nullopt);
-  EXPECT_EQ(Of({Flip(1, OpKind::kRandomVerticalFlip), Resize({50, 40})}), std::nullopt);
-}
-
-TEST(PlaneResizeTest, TheDctScaleHalvesWhileTheCropIsFourTimesAsLarge) {
-  const auto scale = [](Size crop, Size out) {
-    return PlaneResize{{5, 7, crop.width, crop.height}, out, Whole(out), Interpolation::kBilinear}
-        .DctScale();
-  };
-  EXPECT_EQ(scale({10, 10}, {100, 100}), 1);
-  EXPECT_EQ(scale({399, 400}, {100, 100}), 1);
-  EXPECT_EQ(scale({400, 399}, {100, 100}), 1);
-  EXPECT_EQ(scale({400, 400}, {100, 100}), 2);
-  EXPECT_EQ(scale({799, 2000}, {100, 100}), 2);
-  EXPECT_EQ(scale({2000, 799}, {100, 100}), 2);
-  EXPECT_EQ(scale({800, 800}, {100, 100}), 4);
-  EXPECT_EQ(scale({1599, 1600}, {100, 100}), 4);
-  EXPECT_EQ(scale({1600, 1600}, {100, 100}), 8);
-  EXPECT_EQ(scale({60000, 60000}, {100, 100}), 8);
-  EXPECT_EQ(scale({400, 1600}, {100, 400}), 2);
-}
-
-// ---- PlaneResizer -------------------------------------------------------------------------------
 
 // The planes of an image of noise.
 struct NoiseImage {
@@ -256,7 +154,7 @@ TEST(PlaneResizerTest, PlanesAreTheResizedUpsampledOnesButForRounding) {
             const Rect part{out.width / 3, out.height / 4, (out.width + 1) / 2,
                             (out.height + 2) / 3};
             for (const Rect& window : {Whole(out), part}) {
-              const PlaneResize resize{crop, out, window, method};
+              const PlaneResize resize{crop, out, window, method, 1};
               ExpectResized(&resizer, &image, resize);
               if (HasFatalFailure()) FAIL() << Text(sampling, size, resize);
             }
@@ -275,7 +173,7 @@ TEST(PlaneResizerTest, TinyImagesAreResized) {
         const Size size{width, height};
         NoiseImage image = Noise(sampling, size, 1, Interpolation::kBilinear);
         for (const Size out : {Size{1, 1}, {4, 3}, {9, 9}}) {
-          const PlaneResize resize{Whole(size), out, Whole(out), Interpolation::kBilinear};
+          const PlaneResize resize{Whole(size), out, Whole(out), Interpolation::kBilinear, 1};
           ExpectResized(&resizer, &image, resize);
           if (HasFatalFailure()) FAIL() << Text(sampling, size, resize);
         }
@@ -298,7 +196,7 @@ TEST(PlaneResizerTest, ReducedPlanesAreResizedFromBetweenTheirSamples) {
         const Rect crop{below(size.width - width + 1), below(size.height - height + 1), width,
                         height};
         const Size out{1 + below(8), 1 + below(8)};
-        const PlaneResize resize{crop, out, Whole(out), Interpolation::kBilinear};
+        const PlaneResize resize{crop, out, Whole(out), Interpolation::kBilinear, 1};
         ExpectResized(&resizer, &image, resize);
         if (HasFatalFailure()) FAIL() << Text(sampling, size, resize) << ", scale " << scale;
       }
@@ -321,7 +219,7 @@ TEST(PlaneResizerTest, ThePassAlongRowsHasAsFewRowsAsMayBe) {
     across.Compute(image.Line(in, crop, true).Axis(out.width, Interpolation::kBilinear));
     down.Compute(image.Line(in, crop, false).Axis(out.height, Interpolation::kBilinear));
     const YccPlanes result =
-        resizer.Resize({crop, out, Whole(out), Interpolation::kBilinear}, image.planes);
+        resizer.Resize({crop, out, Whole(out), Interpolation::kBilinear, 1}, image.planes);
     // From the crop's left top on, which is sample 1 of either axis.
     const PlaneRows source{in.samples, in.row_bytes, 1, 1};
     std::vector<uint8_t> between(size_t{64} * 130);
@@ -351,7 +249,7 @@ TEST(PlaneResizerTest, ResultsDoNotDependOnTheCacheNorOnWhatWasDoneBefore) {
   for (const JpegSampling& sampling : kJpegSamplings) {
     NoiseImage image = Noise(sampling, {90, 70}, 1, Interpolation::kBilinear);
     for (const Rect& crop : {Rect{10, 20, 70, 30}, Rect{1, 1, 3, 60}, Rect{30, 30, 30, 30}}) {
-      const PlaneResize resize{crop, {40, 30}, {0, 0, 40, 30}, Interpolation::kBicubic};
+      const PlaneResize resize{crop, {40, 30}, {0, 0, 40, 30}, Interpolation::kBicubic, 1};
       image.Show(crop);
       PlaneResizer fresh(std::make_shared<PlaneWeightCache>());
       const YccPlanes expected = fresh.Resize(resize, image.planes);

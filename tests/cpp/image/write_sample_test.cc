@@ -20,7 +20,8 @@ constexpr uint8_t kGuard = 0xA5;
 
 // Red, green and blue must not be mixed up, nor multiplied and added in one rounding.
 SampleFormat Format(ElementType type, bool channels_last) {
-  return {type, channels_last, {1.0F / 3.0F, 0.0123F, -7.7F}, {-2.1179F, 1e-3F, 123.456F}};
+  return {
+      type, kChannels, channels_last, {1.0F / 3.0F, 0.0123F, -7.7F}, {-2.1179F, 1e-3F, 123.456F}};
 }
 
 using Writer = void (*)(const ImageView&, bool, bool, const SampleFormat&, void*);

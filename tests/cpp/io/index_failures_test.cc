@@ -186,11 +186,11 @@ TEST_F(IndexLock, IsWaitedForTenSecondsAndNoLonger) {
 }
 
 TEST_F(IndexLock, OnceFreeIsTaken) {
+  const auto begin = Clock::now();  // before the other thread sleeps
   std::thread release([this] {
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
     flock(holder_.get(), LOCK_UN);
   });
-  const auto begin = Clock::now();
   EXPECT_FALSE(Fails([&] { AppendEntries(path_, EntriesOf(10, 10)); }));
   EXPECT_GE(Clock::now() - begin, std::chrono::milliseconds(150));
   release.join();

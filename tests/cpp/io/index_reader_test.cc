@@ -161,7 +161,7 @@ TEST_F(IndexReaderTest, SaysWhyItDoesNotOpenAFile) {
   EXPECT_EQ(StateOf(folder_.Write("file", {1, 2, 3}) + "/below"), IndexState::kMissing);
   EXPECT_EQ(StateOf(folder_.path() + "/" + std::string(300, 'x')), IndexState::kUnreadable);
   EXPECT_EQ(StateOf(folder_.path()), IndexState::kForeign);
-  EXPECT_EQ(StateOf("/dev/null"), IndexState::kForeign);
+  EXPECT_EQ(StateOf("/dev/zero"), IndexState::kForeign);
   EXPECT_EQ(StateOf(folder_.Write("empty", {})), IndexState::kForeign);
   EXPECT_EQ(StateOf(folder_.Write("text", Bytes(500, 'x'))), IndexState::kForeign);
   const std::string pipe = folder_.path() + "/pipe";

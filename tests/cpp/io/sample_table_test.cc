@@ -103,6 +103,35 @@ TEST(SampleTable, SurvivesSerialization) {
   EXPECT_EQ(SampleTable::Deserialize(SampleTable("/r").Serialize()).size(), 0U);
 }
 
+TEST(SampleTable, AppendsAllRowsOfAnotherWhateverTheirRoots) {
+  const std::vector<Sample> more = {{"/data/set/x", 20}, {"/other/y", 21}, {"z", 22}};
+  std::vector<Sample> both = OddSamples();
+  both.insert(both.end(), more.begin(), more.end());
+  for (const char* root : {"", "/data/set", "/other"}) {
+    for (const char* other_root : {"", "/data/set", "/other", "/data"}) {
+      SampleTable table = TableOf(OddSamples(), root);
+      const SampleTable other = TableOf(more, other_root);
+      table.AppendAll(other);
+      ExpectSamples(table, both);
+      ExpectSamples(other, more);
+      table.AppendAll(SampleTable("/empty"));
+      ExpectSamples(table, both);
+      table.Append("/data/set/last", 23);
+      std::vector<Sample> all = both;
+      all.push_back({"/data/set/last", 23});
+      ExpectSamples(SampleTable::Deserialize(table.Serialize()), all);
+    }
+  }
+}
+
+TEST(SampleTable, AppendsItselfOnce) {
+  SampleTable table = TableOf(OddSamples(), "/data/set");
+  table.AppendAll(table);
+  std::vector<Sample> twice = OddSamples();
+  twice.insert(twice.end(), OddSamples().begin(), OddSamples().end());
+  ExpectSamples(table, twice);
+}
+
 TEST(SampleTable, RefusesEveryCutAndAddition) {
   const std::string bytes = TableOf(OddSamples(), "/data/set").Serialize();
   for (size_t size = 0; size < bytes.size(); ++size) {

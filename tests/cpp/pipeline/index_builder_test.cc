@@ -40,11 +40,11 @@ class IndexBuilderTest : public ::testing::Test {
     spec.quality = 95;
     return spec;
   }
-  // Writes a file that was not changed for long.
-  std::string Write(const std::string& name, const Bytes& bytes) const {
+  // Writes a file that was changed so many hours ago.
+  std::string Write(const std::string& name, const Bytes& bytes, int hours = 1) const {
     const std::string path = folder_.Write(name, bytes);
     const auto now = std::filesystem::file_time_type::clock::now();
-    std::filesystem::last_write_time(path, now - std::chrono::hours(1));
+    std::filesystem::last_write_time(path, now - std::chrono::hours(hours));
     return path;
   }
   BuildResult Build(const std::string& path) {
@@ -160,7 +160,8 @@ TEST_F(IndexBuilderTest, SmallFilesHaveNoEntry) {
 }
 
 TEST_F(IndexBuilderTest, FilesThatWereJustChangedWait) {
-  const std::string path = folder_.Write("a.jpg", MakeJpeg(Large()));
+  // In an hour: a moment ago may be long ago where this thread gets no core.
+  const std::string path = Write("a.jpg", MakeJpeg(Large()), /*hours=*/-1);
   EXPECT_EQ(Build(path), BuildResult::kJustChanged);
   EXPECT_EQ(Survey(path), VerifyResult::kUnknown);
 }

@@ -180,7 +180,6 @@ TEST(FastPixelsTest, OperationsWithoutAnAntialiasedResizeHaveTheExactPixels) {
       {MakeOp(OpKind::kCenterCrop, {41, 33})},
       {MakeOp(OpKind::kRandomCrop, {41, 33}), Flip(1)},
       {MakeOp(OpKind::kResize, {41, 33}, Interpolation::kNearest)},
-      {MakeOp(OpKind::kResize, {41, 33}), MakeOp(OpKind::kResize, {20, 19})},
       {MakeOp(OpKind::kCenterCrop, {100, 33}), MakeOp(OpKind::kResize, {20, 19})},
       {Flip(1), MakeOp(OpKind::kResize, {20, 19})},
       Training(Interpolation::kNearest),

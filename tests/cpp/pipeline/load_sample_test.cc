@@ -76,7 +76,8 @@ class LoadSampleTest : public ::testing::Test {
   Bytes Load(const SampleKey& key, ReadAheadSlot* ahead = nullptr) {
     ReadAheadSlot nothing;
     Bytes slot(size_t{20} * 16 * kChannels);
-    worker_->LoadSample(table_, key, ahead == nullptr ? &nothing : ahead, &clock_, slot.data());
+    worker_->LoadSample({table_.Path(key.index), nullptr}, key, ahead == nullptr ? &nothing : ahead,
+                        &clock_, slot.data());
     return slot;
   }
 

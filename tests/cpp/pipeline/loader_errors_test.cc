@@ -27,16 +27,16 @@ class LoaderErrorsTest : public LoaderTest {
   // Expects the oldest batch to fail for sample `index`.
   void ExpectFailure(Loader* loader, int64_t index, Stage stage) {
     const size_t in_flight = loader->in_flight();
-    try {
-      loader->Next();
-      FAIL() << "no error";
-    } catch (const DataError& error) {
-      EXPECT_EQ(error.index(), index);
-      EXPECT_EQ(error.path(), table_->Path(static_cast<size_t>(index)));
-      EXPECT_EQ(error.stage(), stage);
-      EXPECT_FALSE(error.reason().empty());
-      EXPECT_NE(std::string(error.what()).find(error.reason()), std::string::npos);
-    }
+    const Batch batch = loader->Next();
+    ASSERT_FALSE(batch.failures.empty());
+    const SampleFailure& failure = batch.failures.front();
+    const DataError& error = failure.error;
+    EXPECT_EQ(batch.indices.at(failure.position), index);
+    EXPECT_EQ(error.index(), index);
+    EXPECT_EQ(error.path(), table_->Path(static_cast<size_t>(index)));
+    EXPECT_EQ(error.stage(), stage);
+    EXPECT_FALSE(error.reason().empty());
+    EXPECT_NE(std::string(error.what()).find(error.reason()), std::string::npos);
     EXPECT_EQ(loader->in_flight(), in_flight - 1);
   }
 
@@ -68,7 +68,7 @@ TEST_F(LoaderErrorsTest, ASampleThatFailsSpoilsItsOwnBatchOnly) {
     ExpectBatch(loader->Next(), {9}, 8, 0, &seen);
     const LoaderStats stats = loader->Stats();
     EXPECT_EQ(stats.failed_batches, 4U);
-    EXPECT_EQ(stats.samples, 5U);
+    EXPECT_EQ(stats.samples, 9U);  // also those beside one that failed
     EXPECT_EQ(stats.consumer_wait.count, 7U);
   }
 }
@@ -89,7 +89,7 @@ TEST_F(LoaderErrorsTest, OfSeveralFailuresTheOneThatStandsFirstIsReported) {
 
 TEST_F(LoaderErrorsTest, AFailedBatchGivesItsMemoryBack) {
   const auto allocator = std::make_shared<testing::CountingAllocator>();
-  Loader loader(table_, Plan(), {2, 2}, allocator, testing::MakeExecutor(2));
+  Loader loader(SampleSet::OfTable(table_, Plan()), {2, 2}, allocator, testing::MakeExecutor(2));
   loader.StartEpoch(8, 0);
   for (int i = 0; i < 20; ++i) {
     loader.Submit({missing_, 0});
@@ -105,7 +105,8 @@ TEST_F(LoaderErrorsTest, AnImageTooSmallForItsCropFailsInTheTransform) {
   plan.ops[0].kind = OpKind::kRandomCrop;
   plan.ops[0].size = {21, 21};  // sample 0 is 20 pixels wide
   for (const int workers : {0, 2}) {
-    Loader loader(table_, plan, {workers, 2}, allocator_, testing::MakeExecutor(2));
+    Loader loader(SampleSet::OfTable(table_, plan), {workers, 2}, allocator_,
+                  testing::MakeExecutor(2));
     loader.StartEpoch(0, 0);
     loader.Submit({1, 0});
     ExpectFailure(&loader, 0, Stage::kTransform);
@@ -129,7 +130,7 @@ class FailingAllocator final : public HostAllocator {
 
 TEST_F(LoaderErrorsTest, TheAllocatorsErrorComesOutOfSubmitAndNothingIsQueued) {
   const auto allocator = std::make_shared<FailingAllocator>();
-  Loader loader(table_, Plan(), {2, 2}, allocator, testing::MakeExecutor(2));
+  Loader loader(SampleSet::OfTable(table_, Plan()), {2, 2}, allocator, testing::MakeExecutor(2));
   loader.StartEpoch(8, 0);
   for (const int fail_at : {0, 1}) {  // the samples' block, the labels' block
     allocator->fail_at = fail_at;
@@ -154,7 +155,8 @@ TEST_F(LoaderErrorsTest, APlanWithoutAFixedSizeIsRefused) {
   SamplePlan plan;
   plan.ops.resize(1);
   plan.ops[0].short_side = 20;
-  EXPECT_THROW(Loader(table_, plan, {0, 1}, allocator_, nullptr), std::invalid_argument);
+  EXPECT_THROW(Loader(SampleSet::OfTable(table_, plan), {0, 1}, allocator_, nullptr),
+               std::invalid_argument);
 }
 
 }  // namespace

@@ -56,7 +56,8 @@ TEST_F(LoaderLifetimeTest, StartEpochDropsWhatIsInFlight) {
 TEST_F(LoaderLifetimeTest, StopWaitsForTheWorkersAndFreesTheBatches) {
   for (const ExecutorKind kind : testing::ExecutorKinds()) {
     const auto allocator = std::make_shared<CountingAllocator>();
-    Loader loader(table_, Plan(), {4, 3}, allocator, testing::MakeExecutor(kind, 4));
+    Loader loader(SampleSet::OfTable(table_, Plan()), {4, 3}, allocator,
+                  testing::MakeExecutor(kind, 4));
     for (uint32_t round = 0; round < 60; ++round) {
       GoSomeWay(&loader, round);
       loader.Stop();
@@ -74,8 +75,9 @@ TEST_F(LoaderLifetimeTest, MayBeDestroyedWhileItsWorkersRun) {
     for (const int workers : {0, 1, 8}) {
       const auto allocator = std::make_shared<CountingAllocator>();
       for (uint32_t round = 0; round < 60; ++round) {
-        auto loader = std::make_unique<Loader>(table_, Plan(), LoaderOptions{workers, 3}, allocator,
-                                               testing::MakeExecutor(kind, workers));
+        auto loader =
+            std::make_unique<Loader>(SampleSet::OfTable(table_, Plan()), LoaderOptions{workers, 3},
+                                     allocator, testing::MakeExecutor(kind, workers));
         GoSomeWay(loader.get(), round);
         loader.reset();
         ASSERT_EQ(allocator->held(), 0);
@@ -115,7 +117,7 @@ TEST_F(LoaderLifetimeTest, ABatchMayOutliveItsLoader) {
   Batch batch;
   {
     const auto allocator = std::make_shared<RecyclingAllocator>(4);
-    Loader loader(table_, Plan(), {2, 2}, allocator, testing::MakeExecutor(2));
+    Loader loader(SampleSet::OfTable(table_, Plan()), {2, 2}, allocator, testing::MakeExecutor(2));
     loader.StartEpoch(6, 1);
     loader.Submit({4, 5, 4});
     batch = loader.Next();

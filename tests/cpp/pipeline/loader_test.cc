@@ -1,10 +1,9 @@
-// Order, randomness, bounds and statistics of the loader; see also loader_errors_test.cc and
-// loader_lifetime_test.cc.
+// Order, randomness and bounds of the loader; see also loader_errors_test.cc,
+// loader_lifetime_test.cc and loader_stats_test.cc.
 #include "pipeline/loader.h"
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <chrono>
 #include <map>
 #include <random>
@@ -89,7 +88,7 @@ std::vector<std::vector<uint8_t>> FourTimesTheSame(Loader* loader, uint64_t seed
   loader->StartEpoch(seed, epoch);
   loader->Submit({5, 5, 5, 5});
   const Batch batch = loader->Next();
-  const size_t bytes = loader->plan().format.SampleBytes(loader->sample_size());
+  const size_t bytes = loader->format().SampleBytes(loader->sample_size());
   std::vector<std::vector<uint8_t>> samples;
   for (size_t i = 0; i < batch.count; ++i) {
     const auto* begin = static_cast<const uint8_t*>(batch.samples.data()) + i * bytes;
@@ -238,139 +237,6 @@ TEST_F(LoaderWaitTest, WithoutWorkersWaitingDoesTheWork) {
   EXPECT_EQ(SamplesRead(*loader), 200U);
   std::map<int64_t, uint32_t> seen;
   ExpectBatch(loader->Next(), indices, 0, 0, &seen);
-}
-
-using LoaderStatsTest = LoaderTest;
-
-TEST_F(LoaderStatsTest, CountWhatWasHandedOver) {
-  for (const int workers : {0, 2}) {
-    const auto loader = MakeLoader(workers, 2);
-    EXPECT_EQ(loader->Stats().first_batch_ns, 0);
-    loader->StartEpoch(0, 0);
-    for (int i = 0; i < 5; ++i) {
-      loader->Submit({0, 1, 2});
-      loader->Next();
-    }
-    const LoaderStats stats = loader->Stats();
-    EXPECT_EQ(stats.batches, 5U);
-    EXPECT_EQ(stats.samples, 15U);
-    EXPECT_EQ(stats.failed_batches, 0U);
-    EXPECT_EQ(stats.consumer_wait.count, 5U);
-    EXPECT_GT(stats.first_batch_ns, 0);
-    for (const HistogramSnapshot& stage : stats.stages) EXPECT_EQ(stage.count, 15U);
-  }
-}
-
-TEST_F(LoaderStatsTest, AddTakesInWhatAnotherLoaderMeasured) {
-  LoaderStats first;
-  first.max_running = 3;
-  first.batches = 1;
-  LoaderStats second;
-  second.stages[1] = {2, 30, 20, {}};
-  second.stages[1].buckets[7] = 2;
-  second.consumer_wait = {1, 5, 5, {}};
-  second.waiting_ns = 10;
-  second.idle_ns = 11;
-  second.first_batch_ns = 12;
-  second.batches = 13;
-  second.samples = 14;
-  second.failed_batches = 15;
-  second.ready_at_request = 16;
-  second.max_running = 2;
-  for (int times = 1; times <= 2; ++times) {
-    first.Add(second);
-    const auto n = static_cast<uint64_t>(times);
-    EXPECT_EQ(first.stages[1].count, 2 * n);
-    EXPECT_EQ(first.stages[1].total_ns, 30 * times);
-    EXPECT_EQ(first.stages[1].max_ns, 20);
-    EXPECT_EQ(first.stages[1].buckets[7], 2 * n);
-    EXPECT_EQ(first.consumer_wait.count, n);
-    EXPECT_EQ(first.waiting_ns, 10 * times);
-    EXPECT_EQ(first.idle_ns, 11 * times);
-    EXPECT_EQ(first.first_batch_ns, 12);
-    EXPECT_EQ(first.batches, 1 + 13 * n);
-    EXPECT_EQ(first.samples, 14 * n);
-    EXPECT_EQ(first.failed_batches, 15 * n);
-    EXPECT_EQ(first.ready_at_request, 16 * n);
-    EXPECT_EQ(first.max_running, 3);
-    second.first_batch_ns = 99;
-  }
-}
-
-TEST_F(LoaderStatsTest, ReadyAtRequestCountsBatchesThatWereCompleteWhenAskedFor) {
-  const auto executor = std::make_shared<WatchedExecutor>(testing::MakeExecutor(2));
-  const auto loader = MakeLoader(2, 2, executor);
-  loader->StartEpoch(0, 0);
-  loader->Submit({0, 1});
-  ASSERT_TRUE(executor->WaitUntilQuiet());
-  loader->Next();
-  EXPECT_EQ(loader->Stats().ready_at_request, 1U);
-  executor->CloseGate();
-  loader->Submit({0, 1});
-  EXPECT_FALSE(loader->WaitReady(milliseconds(0)));
-  executor->OpenGate();
-  ASSERT_TRUE(executor->WaitUntilQuiet());
-  loader->Next();
-  EXPECT_EQ(loader->Stats().ready_at_request, 1U) << "asked for before it was complete";
-  const auto inline_loader = MakeLoader(0);
-  inline_loader->StartEpoch(0, 0);
-  inline_loader->Submit({0});
-  inline_loader->Next();
-  EXPECT_EQ(inline_loader->Stats().ready_at_request, 0U);
-}
-
-TEST_F(LoaderStatsTest, AfterTheLastIndicesWorkersAreIdleNotWaiting) {
-  for (const bool end_comes_late : {false, true}) {
-    const auto executor = std::make_shared<WatchedExecutor>(testing::MakeExecutor(2));
-    const auto loader = MakeLoader(2, 1, executor);
-    loader->StartEpoch(0, 0);
-    executor->CloseGate();
-    loader->Submit({0, 1, 2, 3});
-    if (!end_comes_late) loader->EndOfIndices();
-    executor->OpenGate();
-    ASSERT_TRUE(executor->WaitUntilQuiet());
-    if (end_comes_late) loader->EndOfIndices();
-    const LoaderStats at_end = loader->Stats();
-    while (loader->Stats().idle_ns == at_end.idle_ns &&
-           loader->Stats().waiting_ns == at_end.waiting_ns) {
-      std::this_thread::yield();
-    }
-    EXPECT_EQ(loader->Stats().waiting_ns, at_end.waiting_ns)
-        << (end_comes_late ? "told when they had stopped" : "told while they worked");
-  }
-}
-
-TEST_F(LoaderStatsTest, MayBeReadByAnotherThreadAllTheWhile) {
-  const auto loader = MakeLoader(2, 3);
-  std::atomic<bool> stop{false};
-  uint64_t readings = 0;
-  bool plausible = true;
-  std::thread reader([&] {
-    LoaderStats last;
-    while (!stop) {
-      const LoaderStats now = loader->Stats();
-      plausible = plausible && now.batches >= last.batches && now.samples >= last.samples &&
-                  now.stages[0].count >= last.stages[0].count && now.max_running <= 2;
-      last = now;
-      ++readings;
-    }
-  });
-  uint64_t batches = 0;
-  for (uint32_t epoch = 0; epoch < 20; ++epoch) {
-    loader->StartEpoch(1, epoch);
-    for (const auto& indices : RandomBatches(10, kSamples, epoch)) {
-      loader->Submit(indices);
-      if (loader->in_flight() < 3) continue;
-      loader->Next();
-      ++batches;
-    }
-    loader->EndOfIndices();
-  }
-  stop = true;
-  reader.join();
-  EXPECT_TRUE(plausible);
-  EXPECT_GT(readings, 0U);
-  EXPECT_EQ(loader->Stats().batches, batches);
 }
 
 }  // namespace

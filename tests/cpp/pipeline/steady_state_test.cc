@@ -84,12 +84,14 @@ Costs SteadyState(const SamplePlan& plan, int count, Index use = Index::kNone) {
   SampleWorker worker(plan, index);
   WorkerClock clock(0);
   std::vector<uint8_t> slot(plan.format.SampleBytes(*plan.FixedSize()));
+  SampleSource source;
   const auto load = [&](int i) {
     SampleKey key;
     key.index = static_cast<uint64_t>(i % files);
     key.epoch = static_cast<uint32_t>(i);
     ReadAheadSlot ahead;
-    worker.LoadSample(table, key, &ahead, &clock, slot.data());
+    table.PathTo(key.index, &source.path);
+    worker.LoadSample(source, key, &ahead, &clock, slot.data());
   };
   for (int i = 0; i < kWarmUp; ++i) {
     if (index && i == files) index->Flush(/*wait=*/true);

@@ -160,5 +160,26 @@ TEST(Histogram, MayBeReadWhileItIsWritten) {
   EXPECT_EQ(Snapshot(histogram).count, kRecords);
 }
 
+TEST(Histogram, SinceKnowsOnlyWhatCameOnTop) {
+  Histogram histogram;
+  HistogramSnapshot before;
+  for (int i = 0; i < 10; ++i) histogram.Record(1'000'000);
+  histogram.AddTo(&before);
+  for (int i = 0; i < 5; ++i) histogram.Record(2'000);
+  HistogramSnapshot after;
+  histogram.AddTo(&after);
+  const HistogramSnapshot since = after.Since(before);
+  EXPECT_EQ(since.count, 5U);
+  EXPECT_EQ(since.total_ns, 10'000);
+  EXPECT_NEAR(since.QuantileNs(0.5), 2'000, 2'000 / 16.0);
+  EXPECT_NEAR(static_cast<double>(since.max_ns), 2'000, 2'000 / 16.0);
+  histogram.Record(3'000'000);
+  HistogramSnapshot last;
+  histogram.AddTo(&last);
+  EXPECT_EQ(last.Since(after).max_ns, 3'000'000);  // exact where it is the longest of all
+  EXPECT_EQ(last.Since(last).count, 0U);
+  EXPECT_EQ(last.Since(last).max_ns, 0);
+}
+
 }  // namespace
 }  // namespace stoker

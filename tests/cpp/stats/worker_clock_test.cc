@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <random>
 #include <thread>
+#include <vector>
 
 namespace stoker {
 namespace {
@@ -39,10 +40,10 @@ TEST(WorkerClock, EachSpanCountsForItsStage) {
   EXPECT_EQ(StageOf(clock, Stage::kTransform).total_ns, 7);
 }
 
-TEST(WorkerClock, MarkLeavesTheSpanBeforeItToNoStage) {
+TEST(WorkerClock, BeginSampleLeavesTheSpanBeforeItToNoStage) {
   WorkerClock clock(kStartNs);
   clock.Begin(kStartNs);
-  clock.Mark(kStartNs + 100);
+  clock.BeginSample(kStartNs + 100);
   clock.LapAt(Stage::kRead, kStartNs + 101);
   EXPECT_EQ(StageOf(clock, Stage::kRead).total_ns, 1);
 }
@@ -54,6 +55,21 @@ TEST(WorkerClock, OffTimeStandsStillWhileRunning) {
   clock.End(kStartNs + 50, OffState::kWaiting);
   EXPECT_EQ(clock.OffNs(OffState::kIdle, kStartNs + 90), 5);
   EXPECT_EQ(clock.OffNs(OffState::kWaiting, kStartNs + 90), 40);
+}
+
+TEST(WorkerClock, WorkIsTheTimeInStagesTogether) {
+  WorkerClock clock(kStartNs);
+  EXPECT_EQ(clock.WorkNs(kStartNs + 9), 0);
+  clock.Begin(kStartNs + 10);
+  EXPECT_EQ(clock.WorkNs(kStartNs + 15), 0) << "no sample yet";
+  clock.BeginSample(kStartNs + 20);
+  EXPECT_EQ(clock.WorkNs(kStartNs + 21), 1) << "the present spell counts";
+  clock.LapAt(Stage::kRead, kStartNs + 23);
+  clock.LapAt(Stage::kDecode, kStartNs + 28);
+  EXPECT_EQ(clock.WorkNs(kStartNs + 30), 3 + 5 + 2);
+  clock.LapAt(Stage::kTransform, kStartNs + 35);
+  clock.End(kStartNs + 40, OffState::kWaiting);
+  EXPECT_EQ(clock.WorkNs(kStartNs + 90), 3 + 5 + 7);
 }
 
 TEST(WorkerClock, LapTakesTheTimeItself) {
@@ -126,7 +142,90 @@ TEST(WorkerClock, OffTimeNeverExceedsTheTimeThatPassed) {
   EXPECT_EQ(worst, 0);
 }
 
-TEST(WorkerClock, MeasuresWhatASpanCosts) { EXPECT_GT(MeasureSpanNs(10000), 1.0); }
+TEST(WorkerClock, TheSpanThatHasNotEndedCountsForTheStageItIsIn) {
+  WorkerClock clock(kStartNs);
+  clock.Begin(kStartNs + 5);
+  clock.BeginSample(kStartNs + 5);
+  EXPECT_EQ(clock.Times(kStartNs + 9), (StateTimes{4, 0, 0, 5, 0}));
+  clock.LapAt(Stage::kRead, kStartNs + 10);
+  EXPECT_EQ(clock.Times(kStartNs + 12), (StateTimes{5, 2, 0, 5, 0}));
+  clock.LapAt(Stage::kDecode, kStartNs + 20);
+  EXPECT_EQ(clock.Times(kStartNs + 23), (StateTimes{5, 10, 3, 5, 0}));
+  clock.LapAt(Stage::kTransform, kStartNs + 30);
+  clock.End(kStartNs + 30, OffState::kWaiting);
+  EXPECT_EQ(clock.Times(kStartNs + 37), (StateTimes{5, 10, 10, 5, 7}));
+}
+
+TEST(WorkerClock, TimesNeverGoBackAlsoWhereSamplesFailOrFollowLate) {
+  std::mt19937 random(5);
+  WorkerClock clock(kStartNs);
+  int64_t now = kStartNs;
+  StateTimes before = clock.Times(now);
+  const auto look = [&] {
+    now += static_cast<int64_t>(random() % 1000);
+    const StateTimes times = clock.Times(now);
+    for (size_t s = 0; s < times.size(); ++s) ASSERT_GE(times[s], before[s]) << "state " << s;
+    before = times;
+  };
+  for (int spell = 0; spell < 200; ++spell) {
+    clock.Begin(now);
+    look();
+    for (int sample = 0; sample < 3; ++sample) {
+      clock.BeginSample(now);
+      look();
+      const auto stages = static_cast<int>(random() % (kStageCount + 1));  // fewer: it failed there
+      for (int s = 0; s < stages; ++s) {
+        clock.LapAt(static_cast<Stage>(s), now);
+        look();
+      }
+    }
+    clock.End(now, OffState::kIdle);
+    look();
+  }
+}
+
+// The worker reads the time and loses its core; a reader comes by; then the worker notes the time.
+TEST(WorkerClock, TimesNeverGoBackWhereTheWorkerNotesTheTimeLate) {
+  WorkerClock clock(kStartNs);
+  EXPECT_EQ(clock.Times(kStartNs + 30), (StateTimes{0, 0, 0, 30, 0}));
+  clock.Begin(kStartNs + 10);
+  EXPECT_EQ(clock.Times(kStartNs + 40), (StateTimes{0, 0, 0, 30, 0})) << "not 10";
+  clock.BeginSample(kStartNs + 40);
+  clock.LapAt(Stage::kRead, kStartNs + 50);
+  clock.LapAt(Stage::kDecode, kStartNs + 60);
+  EXPECT_EQ(clock.Times(kStartNs + 100), (StateTimes{10, 10, 40, 30, 0}));
+  EXPECT_EQ(clock.WorkNs(kStartNs + 100), 60);
+  clock.LapAt(Stage::kTransform, kStartNs + 90);
+  EXPECT_EQ(clock.Times(kStartNs + 101), (StateTimes{10, 10, 40, 30, 0})) << "not 30";
+  EXPECT_EQ(clock.WorkNs(kStartNs + 101), 60);
+  clock.End(kStartNs + 110, OffState::kIdle);
+  EXPECT_EQ(clock.Times(kStartNs + 130), (StateTimes{10, 10, 40, 30, 0})) << "10 and 20";
+  EXPECT_EQ(clock.Times(kStartNs + 135), (StateTimes{10, 10, 40, 35, 0})) << "has caught up";
+}
+
+TEST(WorkerClock, KeepsWhichSamplesWereSlow) {
+  WorkerClock clock(kStartNs);
+  int64_t now = kStartNs;
+  clock.Begin(now);
+  for (int64_t index = 0; index < 100; ++index) {
+    clock.BeginSample(now);
+    clock.LapAt(Stage::kRead, now += 10);
+    clock.LapAt(Stage::kDecode, now += index == 57 ? 900 : 20);
+    clock.LapAt(Stage::kTransform, now += 30);
+    clock.EndSample(index);
+  }
+  std::vector<SlowSample> slow;
+  clock.slow_samples().AddTo(&slow);
+  ASSERT_EQ(slow.size(), SlowSamples::kKept);
+  EXPECT_EQ(slow[0].index, 57);
+  EXPECT_EQ(slow[0].stage_ns, (std::array<int64_t, kStageCount>{10, 900, 30}));
+  EXPECT_EQ(slow[1].total_ns(), 60);
+}
+
+TEST(WorkerClock, MeasuresWhatASpanCosts) {
+  EXPECT_GT(MeasureSpanNs(10000), 1.0);
+  EXPECT_GT(MeasureUsageNs(1000), 1.0);
+}
 
 }  // namespace
 }  // namespace stoker

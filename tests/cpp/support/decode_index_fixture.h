@@ -70,7 +70,7 @@ class DecodeIndexTest : public ::testing::Test {
   static bool Finds(const DecodeIndex& index, int i) { return Finds(index, FileOf(i)); }
   // Waits for what a writing thread does.
   static bool Becomes(const std::function<bool()>& condition) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (!condition() && std::chrono::steady_clock::now() < end) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }

@@ -21,8 +21,8 @@ inline constexpr bool kThreadSanitizer = true;
 inline constexpr bool kThreadSanitizer = false;
 #endif
 
-// Longer than anything takes that is not stuck.
-inline constexpr std::chrono::seconds kStuck{20};
+// Longer than anything takes that is not stuck, also under a sanitizer on a machine that is busy.
+inline constexpr std::chrono::seconds kStuck{60};
 
 enum class ExecutorKind { kThreads, kShared };
 

@@ -80,7 +80,8 @@ class LoaderTest : public ::testing::Test {
 
   std::unique_ptr<Loader> MakeLoader(int workers, int prefetch,
                                      std::shared_ptr<Executor> executor) const {
-    return std::make_unique<Loader>(table_, Plan(), LoaderOptions{workers, prefetch}, allocator_,
+    return std::make_unique<Loader>(SampleSet::OfTable(table_, Plan()),
+                                    LoaderOptions{workers, prefetch}, allocator_,
                                     std::move(executor));
   }
   std::unique_ptr<Loader> MakeLoader(int workers, int prefetch = 2) const {
@@ -94,7 +95,8 @@ class LoaderTest : public ::testing::Test {
       slot.resize(Plan().format.SampleBytes(kSize));
       ReadAheadSlot nothing;
       WorkerClock clock(NowNs());
-      reference_worker_.LoadSample(*table_, key, &nothing, &clock, slot.data());
+      reference_worker_.LoadSample({table_->Path(key.index), nullptr}, key, &nothing, &clock,
+                                   slot.data());
     }
     return slot;
   }
@@ -115,6 +117,22 @@ class LoaderTest : public ::testing::Test {
           << "position " << i << ", sample " << indices[i];
       ASSERT_EQ(LabelAt(batch, i), LabelOf(indices[i]));
     }
+  }
+
+  // The sample of `key` that a loader by `plan` has to make of the file at `path`.
+  static Bytes LoadedBy(const SamplePlan& plan, const std::string& path, const SampleKey& key) {
+    Bytes slot(plan.format.SampleBytes(kSize));
+    SampleWorker worker(plan);
+    ReadAheadSlot nothing;
+    WorkerClock clock(NowNs());
+    worker.LoadSample({path, nullptr}, key, &nothing, &clock, slot.data());
+    return slot;
+  }
+
+  static Bytes SampleAt(const Batch& batch, size_t i) {
+    const size_t sample_bytes = Plan().format.SampleBytes(kSize);
+    const auto* begin = static_cast<const uint8_t*>(batch.samples.data()) + i * sample_bytes;
+    return {begin, begin + sample_bytes};
   }
 
   static int64_t LabelAt(const Batch& batch, size_t i) {

@@ -28,12 +28,12 @@ inline bool InFreshProcess() {
 }
 
 // Runs `body` in a forked child and returns what it returned, or −1 where the child died of it or
-// was still stuck after 10 seconds. No exit handlers run in the child.
+// was still stuck after a minute. No exit handlers run in the child.
 template <typename Body>
 int ReturnedByFork(const Body& body) {
   const pid_t child = fork();
   if (child == 0) {
-    alarm(10);
+    alarm(60);
     _exit(body());
   }
   int status = 0;

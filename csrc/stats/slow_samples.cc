@@ -1,0 +1,36 @@
+#include "stats/slow_samples.h"
+
+#include <algorithm>
+#include <numeric>
+#include <unordered_set>
+
+namespace stoker {
+
+int64_t SlowSample::total_ns() const {
+  return std::accumulate(stage_ns.begin(), stage_ns.end(), int64_t{0});
+}
+
+void KeepSlowest(std::vector<SlowSample>* samples, size_t keep) {
+  std::sort(samples->begin(), samples->end(),
+            [](const SlowSample& a, const SlowSample& b) { return a.total_ns() > b.total_ns(); });
+  std::unordered_set<int64_t> seen;
+  const auto again = [&](const SlowSample& sample) { return !seen.insert(sample.index).second; };
+  samples->erase(std::remove_if(samples->begin(), samples->end(), again), samples->end());
+  if (samples->size() > keep) samples->resize(keep);
+}
+
+void SlowSamples::Insert(const SlowSample& sample) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  kept_.push_back(sample);
+  KeepSlowest(&kept_, kKept);
+  if (kept_.size() == kKept) {
+    quickest_ns_.store(kept_.back().total_ns(), std::memory_order_relaxed);
+  }
+}
+
+void SlowSamples::AddTo(std::vector<SlowSample>* sum) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  sum->insert(sum->end(), kept_.begin(), kept_.end());
+}
+
+}  // namespace stoker

@@ -1,0 +1,91 @@
+#include "stats/usage_meter.h"
+
+#include <algorithm>
+
+#ifdef __linux__
+#include <sys/resource.h>
+#endif
+
+namespace stoker {
+
+ThreadUsage ReadThreadUsage() {
+  ThreadUsage usage;
+#ifdef __linux__
+  rusage r{};
+  if (getrusage(RUSAGE_THREAD, &r) == 0) {
+    const auto ns = [](const timeval& t) { return t.tv_sec * 1'000'000'000 + t.tv_usec * 1'000; };
+    usage = {ns(r.ru_utime) + ns(r.ru_stime), r.ru_nvcsw};
+  }
+#endif
+  return usage;
+}
+
+void UsageMeter::Begin(int64_t now_ns) {
+  last_ = reading_();
+  last_ns_ = now_ns;
+}
+
+void UsageMeter::SampleBegins(int64_t now_ns) {
+  if (now_ns - last_ns_ >= kLeastSpanNs) EndWork(now_ns, reading_());
+  read_begin_ns_ = now_ns;
+}
+
+void UsageMeter::HasRead(int64_t now_ns) {
+  const int64_t work_ns = read_begin_ns_ - last_ns_;
+  const int64_t read_ns = now_ns - read_begin_ns_;
+  // A quick sample's read counts as work, unless it took long itself.
+  if (work_ns > 0 && read_ns < kLeastSpanNs) return;
+  const ThreadUsage usage = reading_();
+  const int64_t cpu_ns = usage.cpu_ns - last_.cpu_ns;
+  // The kernel has not been asked since that work, which was too short to be anything but CPU time.
+  const int64_t work_cpu_ns = std::min(work_ns, cpu_ns);
+  Increase(&work_ns_, work_ns);
+  Increase(&work_cpu_ns_, work_cpu_ns);
+  Increase(&reads_, 1);
+  Increase(&read_ns_, read_ns);
+  Increase(&read_cpu_ns_, cpu_ns - work_cpu_ns);
+  if (usage.sleeps > last_.sleeps) slow_reads_.Record(read_ns);
+  last_ = usage;
+  last_ns_ = now_ns;
+}
+
+void UsageMeter::End(int64_t now_ns) { EndWork(now_ns, reading_()); }
+
+void UsageMeter::EndWork(int64_t now_ns, const ThreadUsage& usage) {
+  Increase(&work_ns_, now_ns - last_ns_);
+  Increase(&work_cpu_ns_, usage.cpu_ns - last_.cpu_ns);
+  last_ = usage;
+  last_ns_ = now_ns;
+}
+
+void UsageMeter::AddTo(UsageTotals* sum) const {
+  const auto value = [](const Number& number) { return number.load(std::memory_order_relaxed); };
+  sum->reads += static_cast<uint64_t>(value(reads_));
+  sum->read_ns += value(read_ns_);
+  sum->read_cpu_ns += value(read_cpu_ns_);
+  sum->work_ns += value(work_ns_);
+  sum->work_cpu_ns += value(work_cpu_ns_);
+  slow_reads_.AddTo(&sum->slow_reads);
+}
+
+void UsageTotals::Add(const UsageTotals& other) {
+  reads += other.reads;
+  read_ns += other.read_ns;
+  read_cpu_ns += other.read_cpu_ns;
+  slow_reads.Add(other.slow_reads);
+  work_ns += other.work_ns;
+  work_cpu_ns += other.work_cpu_ns;
+}
+
+UsageTotals UsageTotals::Since(const UsageTotals& earlier) const {
+  UsageTotals since;
+  since.reads = reads - earlier.reads;
+  since.read_ns = read_ns - earlier.read_ns;
+  since.read_cpu_ns = read_cpu_ns - earlier.read_cpu_ns;
+  since.slow_reads = slow_reads.Since(earlier.slow_reads);
+  since.work_ns = work_ns - earlier.work_ns;
+  since.work_cpu_ns = work_cpu_ns - earlier.work_cpu_ns;
+  return since;
+}
+
+}  // namespace stoker

@@ -1,0 +1,82 @@
+// How much of a worker's time its thread was running on a core, and which reads it slept through:
+// what tells a slow image from a slow disk, and both from a thread that got no core.
+//
+// Two spans alternate: "read" (a sample's file) and "work" (everything else while the worker runs).
+// The kernel is asked between them, by getrusage(RUSAGE_THREAD), about 0.5 µs a call, and not more
+// often than every 100 µs, so that it costs at most 1 % of a worker's time; of samples that are
+// quicker than that, all counts as work, but for a read that takes longer itself.
+//
+// Threads: Begin, SampleBegins, HasRead and End by the worker, and all between a Begin and its End
+// by one thread; AddTo by anybody at any time. Never fails; where the kernel does not tell
+// (not Linux), all figures stay 0.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "stats/histogram.h"
+
+namespace stoker {
+
+// Of the calling thread, since it began.
+struct ThreadUsage {
+  int64_t cpu_ns = 0;  // user and system
+  int64_t sleeps = 0;  // times that it gave up its core to wait for something (ru_nvcsw)
+};
+ThreadUsage ReadThreadUsage();
+
+// Sums over workers and samples.
+struct UsageTotals {
+  uint64_t reads = 0;            // that were measured
+  int64_t read_ns = 0;           // their time
+  int64_t read_cpu_ns = 0;       // of it, on a core
+  HistogramSnapshot slow_reads;  // those in which the thread slept: the bytes were not in memory
+  int64_t work_ns = 0;           // decode, transform and unmeasured reads
+  int64_t work_cpu_ns = 0;       // of it, on a core
+
+  void Add(const UsageTotals& other);
+  // What came on top of `earlier`, a former value of the same sum.
+  UsageTotals Since(const UsageTotals& earlier) const;
+};
+
+class UsageMeter {
+ public:
+  using Reading = ThreadUsage (*)();
+  static constexpr int64_t kLeastSpanNs = 100'000;
+
+  explicit UsageMeter(Reading reading = &ReadThreadUsage) : reading_(reading) {}
+
+  // The worker starts to run, on the calling thread.
+  void Begin(int64_t now_ns);
+  // The next sample begins with its read; what was before it was work.
+  void SampleBegins(int64_t now_ns);
+  // The read that SampleBegins began is over.
+  void HasRead(int64_t now_ns);
+  // The worker stops running.
+  void End(int64_t now_ns);
+
+  void AddTo(UsageTotals* sum) const;
+
+ private:
+  using Number = std::atomic<int64_t>;
+  // One writer: no read-modify-write is needed.
+  static void Increase(Number* number, int64_t by) {
+    number->store(number->load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+  }
+  void EndWork(int64_t now_ns, const ThreadUsage& usage);
+
+  const Reading reading_;
+  // The worker's own: where the present span began.
+  ThreadUsage last_;
+  int64_t last_ns_ = 0;
+  int64_t read_begin_ns_ = 0;
+
+  Number reads_{0};
+  Number read_ns_{0};
+  Number read_cpu_ns_{0};
+  Number work_ns_{0};
+  Number work_cpu_ns_{0};
+  Histogram slow_reads_;
+};
+
+}  // namespace stoker

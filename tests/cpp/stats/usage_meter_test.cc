@@ -1,0 +1,158 @@
+#include "stats/usage_meter.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cmath>
+#include <thread>
+
+#include "base/clock.h"
+
+namespace stoker {
+namespace {
+
+constexpr int64_t kUs = 1000;
+constexpr int64_t kMs = 1000 * kUs;
+
+// What the fake kernel says next.
+ThreadUsage g_usage;
+int g_readings = 0;
+ThreadUsage FakeReading() {
+  ++g_readings;
+  return g_usage;
+}
+
+UsageTotals TotalsOf(const UsageMeter& meter) {
+  UsageTotals totals;
+  meter.AddTo(&totals);
+  return totals;
+}
+
+class UsageMeterTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    g_usage = {};
+    g_readings = 0;
+  }
+  void Pass(int64_t ns, int64_t cpu_ns, int64_t sleeps = 0) {
+    now_ += ns;
+    g_usage.cpu_ns += cpu_ns;
+    g_usage.sleeps += sleeps;
+  }
+  UsageMeter meter_{&FakeReading};
+  int64_t now_ = 5 * kMs;
+};
+
+TEST_F(UsageMeterTest, TellsReadsFromWorkAndSleepingReadsFromOthers) {
+  g_usage = {70 * kMs, 9};  // what the thread did before is nobody's
+  meter_.Begin(now_);
+  Pass(200 * kUs, 150 * kUs, 3);  // work, whose sleeps do not matter
+  meter_.SampleBegins(now_);
+  Pass(40 * kUs, 40 * kUs);  // a read from memory
+  meter_.HasRead(now_);
+  Pass(2 * kMs, kMs);
+  meter_.SampleBegins(now_);
+  Pass(8 * kMs, 20 * kUs, 1);  // and one that waits for the disk
+  meter_.HasRead(now_);
+  Pass(3 * kMs, 2 * kMs);
+  meter_.End(now_);
+  const UsageTotals totals = TotalsOf(meter_);
+  EXPECT_EQ(totals.reads, 2U);
+  EXPECT_EQ(totals.read_ns, 8 * kMs + 40 * kUs);
+  EXPECT_EQ(totals.read_cpu_ns, 60 * kUs);
+  EXPECT_EQ(totals.slow_reads.count, 1U);
+  EXPECT_EQ(totals.slow_reads.total_ns, 8 * kMs);
+  EXPECT_EQ(totals.work_ns, 5 * kMs + 200 * kUs);
+  EXPECT_EQ(totals.work_cpu_ns, 3 * kMs + 150 * kUs);
+}
+
+TEST_F(UsageMeterTest, QuickSamplesAreWorkAndAskTheKernelSeldom) {
+  meter_.Begin(now_);
+  for (int i = 0; i < 1000; ++i) {  // 10 ms in samples of 10 µs
+    meter_.SampleBegins(now_);
+    Pass(4 * kUs, 4 * kUs);
+    meter_.HasRead(now_);
+    Pass(6 * kUs, 6 * kUs);
+  }
+  meter_.End(now_);
+  EXPECT_LE(g_readings, 2 * 100 + 2);
+  const UsageTotals totals = TotalsOf(meter_);
+  EXPECT_EQ(totals.read_ns + totals.work_ns, 10 * kMs);
+  EXPECT_EQ(totals.read_cpu_ns + totals.work_cpu_ns, 10 * kMs);
+  EXPECT_GT(totals.reads, 50U);
+  EXPECT_LE(totals.reads, 100U);
+}
+
+TEST_F(UsageMeterTest, QuickSamplesOnSlowStorageAreReads) {
+  meter_.Begin(now_);
+  for (int i = 0; i < 10; ++i) {
+    meter_.SampleBegins(now_);
+    Pass(10 * kMs, 5 * kUs, 1);
+    meter_.HasRead(now_);
+    Pass(50 * kUs, 50 * kUs);
+  }
+  meter_.End(now_);
+  const UsageTotals totals = TotalsOf(meter_);
+  EXPECT_EQ(totals.reads, 10U);
+  EXPECT_EQ(totals.read_ns, 100 * kMs);
+  EXPECT_EQ(totals.read_cpu_ns, 50 * kUs);
+  EXPECT_EQ(totals.slow_reads.count, 10U);
+  EXPECT_EQ(totals.slow_reads.total_ns, 100 * kMs);
+  EXPECT_EQ(totals.work_ns, 500 * kUs);
+  EXPECT_EQ(totals.work_cpu_ns, 500 * kUs);
+}
+
+TEST_F(UsageMeterTest, TimeBetweenEndAndBeginIsNobodys) {
+  meter_.Begin(now_);
+  Pass(kMs, kMs);
+  meter_.End(now_);
+  Pass(kMs, kMs);
+  meter_.Begin(now_);
+  Pass(kMs, kMs);
+  meter_.End(now_);
+  EXPECT_EQ(TotalsOf(meter_).work_ns, 2 * kMs);
+  EXPECT_EQ(TotalsOf(meter_).work_cpu_ns, 2 * kMs);
+}
+
+TEST_F(UsageMeterTest, SumsAndDifferences) {
+  meter_.Begin(now_);
+  Pass(kMs, kMs / 2);
+  meter_.SampleBegins(now_);
+  Pass(kMs, kMs / 4, 1);
+  meter_.HasRead(now_);
+  const UsageTotals first = TotalsOf(meter_);
+  Pass(3 * kMs, kMs);
+  meter_.SampleBegins(now_);
+  Pass(5 * kMs, 2 * kMs, 1);
+  meter_.HasRead(now_);
+  const UsageTotals second = TotalsOf(meter_);
+  UsageTotals sum = first;
+  sum.Add(second.Since(first));
+  for (const UsageTotals& both : {sum, second}) {
+    EXPECT_EQ(both.reads, 2U);
+    EXPECT_EQ(both.read_ns, 6 * kMs);
+    EXPECT_EQ(both.read_cpu_ns, 2 * kMs + kMs / 4);
+    EXPECT_EQ(both.slow_reads.total_ns, 6 * kMs);
+    EXPECT_EQ(both.work_ns, 4 * kMs);
+    EXPECT_EQ(both.work_cpu_ns, kMs + kMs / 2);
+  }
+}
+
+#ifdef __linux__
+TEST(ThreadUsage, AThreadThatSleepsUsesNoCoreAndSaysThatItSlept) {
+  const ThreadUsage before = ReadThreadUsage();
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  const ThreadUsage slept = ReadThreadUsage();
+  EXPECT_GT(slept.sleeps, before.sleeps);
+  EXPECT_LT(slept.cpu_ns - before.cpu_ns, 15 * kMs);
+  const int64_t begin = NowNs();
+  volatile double x = 1;
+  while (ReadThreadUsage().cpu_ns - slept.cpu_ns < 20 * kMs) {
+    for (int i = 0; i < 10000; ++i) x = std::sqrt(x + i);
+    ASSERT_LT(NowNs() - begin, int64_t{60} * 1000 * kMs);
+  }
+}
+#endif
+
+}  // namespace
+}  // namespace stoker

@@ -1,0 +1,18 @@
+// The core's errors as Python's.
+#pragma once
+
+#include <torch/csrc/utils/pybind.h>
+
+#include <string>
+
+#include "base/error.h"
+
+namespace stoker {
+
+// A stoker.DataError with the fields of `error`. Needs the GIL, as all here.
+pybind11::object PythonError(const DataError& error);
+
+// os.fsdecode.
+pybind11::object FsDecode(const std::string& path);
+
+}  // namespace stoker
