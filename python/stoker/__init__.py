@@ -10,6 +10,8 @@ from ._build import check_torch
 check_torch()
 
 from . import transforms  # noqa: E402
+from ._recorder import StateError  # noqa: E402
+from .bad_samples import BadSample, TooManyErrorsError  # noqa: E402
 from .dataloader import AutoWorkers, DataLoader  # noqa: E402
 from .datasets import ImageFolder, ImageList, NativeDataset, decode  # noqa: E402
 from .errors import DataError  # noqa: E402
@@ -20,6 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AutoWorkers",
+    "BadSample",
     "DataError",
     "DataLoader",
     "Durations",
@@ -29,6 +32,8 @@ __all__ = [
     "LoaderStats",
     "NativeDataset",
     "Plan",
+    "StateError",
+    "TooManyErrorsError",
     "__version__",
     "decode",
     "transforms",

@@ -14,16 +14,14 @@ def affinity_cores() -> int:
     return os.cpu_count() or 1
 
 
-def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), self_file: Path = Path("/proc/self/cgroup")) -> float:
-    """CPUs that the process's control groups allow, v1 or v2; infinity where there is no limit.
-
-    The limit of an outer group binds the inner ones, so the smallest on the way up counts.
-    """
-    quota = math.inf
+def control_groups(root: Path, self_file: Path) -> list[Path]:
+    """The folders of the control groups, v1 or v2, whose limits on CPU time bind this process: its own
+    and those around it, as far as they can be seen."""
     try:
         lines = self_file.read_text().splitlines()
     except OSError:
-        return quota
+        return []
+    folders = []
     for line in lines:
         _, controllers, group = line.split(":", 2)
         if controllers == "":
@@ -34,13 +32,22 @@ def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), self_file: Path = Path("/p
             continue
         folder = base / group.lstrip("/")
         for place in (folder, *folder.parents):
-            quota = min(quota, _group_quota(place))
+            folders.append(place)
             if place == base:
                 break
-    return quota
+    return folders
 
 
-def _group_quota(folder: Path) -> float:
+def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), self_file: Path = Path("/proc/self/cgroup")) -> float:
+    """CPUs that the process's control groups allow, v1 or v2; infinity where there is no limit.
+
+    The limit of an outer group binds the inner ones, so the smallest on the way up counts.
+    """
+    return min(map(group_quota, control_groups(root, self_file)), default=math.inf)
+
+
+def group_quota(folder: Path) -> float:
+    """CPUs that one control group allows; infinity where it has no limit."""
     try:
         limit, period = (folder / "cpu.max").read_text().split()
     except (OSError, ValueError):
@@ -61,16 +68,20 @@ def usable_cores() -> int:
     return max(1, min(cores, math.floor(quota) if quota < cores else cores))
 
 
+def ranks_here() -> int:
+    """Processes of the same job on this machine, which share its cores: torchrun's LOCAL_WORLD_SIZE."""
+    try:
+        return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    except ValueError:
+        return 1
+
+
 def auto_workers() -> int:
     """Workers for ``num_workers="auto"``: this process's share of the machine's usable cores.
 
     Of the cores, divided among the LOCAL_WORLD_SIZE processes that torchrun starts, one is left to
     the training process (two of eight or more, none of one or two).
     """
-    try:
-        processes = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    except ValueError:
-        processes = 1
-    cores = max(1, usable_cores() // processes)
+    cores = max(1, usable_cores() // ranks_here())
     left = 0 if cores <= 2 else 1 if cores < 8 else 2
     return cores - left

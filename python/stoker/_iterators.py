@@ -1,148 +1,195 @@
-"""The iterators of a ``stoker.DataLoader``: one for the native path, and torch's own, timed."""
+"""The Python path's iterators: torch's own, timed, recorded, and with bad samples caught."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch.utils.data import _utils
 from torch.utils.data import dataloader as torch_dataloader
 
-from . import _C
+from ._inline import Guarded, GuardedCollate, GuardedDataset, InlineDataset
+from ._recorder import IndexSampler, Run, is_iterable
+from .bad_samples import BadSample, EpochErrors
 from .datasets import NativeDataset
 from .errors import DataError
-from .stats import ConsumerClock
+from .stats import Meter
+from .stats.meter import retire_with
+from .stats.ranges import wait_range
+from .stats.stand_ins import MeteredCollate, MeteredInit, metered
 
 if TYPE_CHECKING:
     from .dataloader import DataLoader
 
+_NAMED = 5  # samples that an error names
+
+
+# Note [An iterator's own loader]
+# A loader with persistent_workers holds its iterator, and an iterator needs its loader, which may be
+# dropped before it. So that the two are no cycle (whose end, with all worker processes, would wait
+# for the garbage collector), an iterator has a twin of the loader, which shares everything with it
+# but the iterator.
+def twin_of(loader: DataLoader[Any]) -> Any:
+    """See Note [An iterator's own loader]."""
+    twin: Any = object.__new__(type(loader))
+    twin.__dict__.update(loader.__dict__, _iterator=None)
+    return twin
+
+
+class LoaderView:
+    """A loader as torch's iterators see it: with another dataset, index sampler or collate function."""
+
+    def __init__(self, twin: DataLoader[Any], **others: Any) -> None:
+        self._twin = twin
+        self.__dict__.update(others, _index_sampler=IndexSampler(twin))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._twin, name)
+
+
+def timed_out(timeout: float, batch: int, samples: list[str]) -> RuntimeError:
+    text = f"DataLoader timed out after {timeout:g} seconds, waiting for batch {batch:,}"
+    if samples:
+        more = f" and {len(samples) - _NAMED:,} more" if len(samples) > _NAMED else ""
+        text += f"; of its samples these were pending: {', '.join(samples[:_NAMED])}{more}"
+    return RuntimeError(text)
+
 
 class _Timed:
-    """Runs the consumer's clock around torch's own iterators."""
+    """What is done around torch's own iterators: the consumer's clock, the recorder, bad samples."""
 
-    _stoker_clock: ConsumerClock
+    _loader: DataLoader[Any]
+    _meter: Meter
     _num_yielded: int
+    _timeout: float
+    _errors: EpochErrors
+    _first_batch = 0  # of the epoch, that this iterator gives
+    _given = 0  # batches that were handed over
+
+    def _begin(self, loader: DataLoader[Any]) -> tuple[LoaderView, dict[str, Any] | None]:
+        self._loader = loader = twin_of(loader)
+        self._meter = loader._meter
+        self._errors = loader._log.epoch
+        resume = loader._recorder.constructing(loader)
+        dataset, collate = loader.dataset, loader.collate_fn
+        source = loader._source
+        if source is not None and not isinstance(dataset, NativeDataset):
+            anew = loader.worker_init_fn is not None
+            dataset = InlineDataset(dataset, source, loader.pixels == "exact", anew)
+        if loader.on_error != "raise":
+            dataset = GuardedDataset(dataset)
+            collate = GuardedCollate(collate, loader.on_error, dataset, loader._auto_collation)
+        block = self._meter.new_block(int(loader.num_workers))
+        retire_with(self, self._meter, block)
+        measured = metered(dataset, is_iterable(loader), block)
+        return LoaderView(
+            loader,
+            dataset=measured,
+            collate_fn=MeteredCollate(collate, measured),
+            worker_init_fn=MeteredInit(loader.worker_init_fn),
+        ), resume
+
+    def _begun(self, resume: dict[str, Any] | None) -> None:
+        run = self._run()
+        run.base_seed = int(self._base_seed)  # type: ignore[attr-defined]
+        if resume is None:
+            return
+        self._first_batch = int(resume["batches"])
+        if not resume["whole"]:
+            run.base_seed, run.epoch = resume["base_seed"], resume["epoch"]
+        if is_iterable(self._loader):
+            for done in range(self._first_batch):
+                try:
+                    super()._next_data()  # type: ignore[misc]
+                except StopIteration:
+                    raise self._loader._state_error(done, self._first_batch) from None
+                run.delivered()
+
+    def _run(self) -> Run:
+        run: Run = self._sampler_iter  # type: ignore[attr-defined]
+        return run
+
+    def _batch(self) -> int:
+        return self._first_batch + self._num_yielded
 
     def _next_data(self) -> Any:
-        self._stoker_clock.asked()
+        self._meter.asked()
+        while True:
+            data = self._next_batch()
+            if isinstance(data, Guarded):
+                self._note(data)
+                if data.empty:
+                    self._num_yielded += 1
+                    continue
+                data = data.batch
+            self._given += 1
+            self._meter.answered()
+            self._loader._progress()
+            return data
+
+    def _next_batch(self) -> Any:
+        run = self._run()
         try:
-            data = super()._next_data()  # type: ignore[misc]
-        except DataError as e:
-            e.batch = self._num_yielded
+            with wait_range():
+                data = super()._next_data()  # type: ignore[misc]
+        except StopIteration:
+            run.finished = True
+            self._meter.ended()
+            self._loader._progress(at_end=True)
+            if self._given + self._first_batch == 0:
+                self._loader._log.check_for_nothing(self._errors)
             raise
-        self._stoker_clock.answered()
+        except DataError as e:
+            e.batch = self._batch()
+            if not is_iterable(self._loader):
+                bad = BadSample(self._errors.number, e.batch, e.index, e.path, e.stage, e.reason, "raised")
+                self._loader._log.add(bad, self._errors, 0)
+            if run.oldest() is not None:
+                run.delivered()
+            raise
+        except Exception as e:
+            if type(e) is RuntimeError and str(e) == f"DataLoader timed out after {self._timeout} seconds":
+                pending = [] if is_iterable(self._loader) else run.oldest()
+                several = pending if isinstance(pending, (list, tuple)) else [pending]
+                raise timed_out(self._timeout, self._batch(), [f"sample {i}" for i in several]) from None
+            if run.oldest() is not None:
+                run.delivered()  # gone, as in torch
+            raise
+        run.delivered()
         return data
+
+    def _note(self, data: Guarded) -> None:
+        loader = self._loader
+        for failed in data.failures:
+            action = "skipped" if failed.replaced_by is None else "replaced"
+            index = failed.index if isinstance(failed.index, int) else -1
+            bad = BadSample(
+                self._errors.number, self._batch(), index, failed.path, failed.stage, failed.reason, action,
+                failed.replaced_by,
+            )  # fmt: skip
+            loader._log.add(bad, self._errors, loader._samples_in_epoch())
 
 
 class TimedSingleProcessIterator(_Timed, torch_dataloader._SingleProcessDataLoaderIter):
     def __init__(self, loader: DataLoader[Any]) -> None:
-        self._stoker_clock = loader._clock
-        super().__init__(loader)
+        view, resume = self._begin(loader)
+        super().__init__(view)
+        self._begun(resume)
 
 
 class TimedMultiProcessIterator(_Timed, torch_dataloader._MultiProcessingDataLoaderIter):
     def __init__(self, loader: DataLoader[Any]) -> None:
-        self._stoker_clock = loader._clock
-        super().__init__(loader)
+        view, resume = self._begin(loader)
+        super().__init__(view)
+        self._meter.system.workers.update(p.pid for p in self._workers if p.pid is not None)
+        self._begun(resume)
 
-
-class NativeIterator(torch_dataloader._BaseDataLoaderIter):
-    """One epoch (with ``persistent_workers`` one after the other) from the core.
-
-    The base class draws the base seed and then makes the sampler's iterator, in torch's order.
-    """
-
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        super().__init__(loader)
-        super()._reset(loader, first_iter=True)  # as torch's with workers: the sampler's iterator anew
-        self._loader = loader
-        self._clock = loader._clock
-        self._core: _C.Loader | None = None
-        self._epoch = 0
-        self._begin()
-
-    def _begin(self) -> None:
-        self._failure: Exception | None = None
-        self._exhausted = False
-        self._batch = 0
-        if self._core is None or self._core.pid != os.getpid():
-            self._core = self._loader._lease_core()
-        self._core.start_epoch(int(self._base_seed), self._epoch)
-        self._fill(self._core)
-
-    def _reset(self, loader: DataLoader[Any], first_iter: bool = False) -> None:
-        """The next epoch of ``persistent_workers``: the base seed stays, as in torch."""
+    def _reset(self, loader: Any, first_iter: bool = False) -> None:
+        epoch = None if first_iter else self._run().epoch + 1
+        if not first_iter:
+            self._first_batch = 0
+            self._given = 0
+            self._loader._epoch_begins()
+            self._errors = self._loader._log.epoch
         super()._reset(loader, first_iter)
-        self._clock.epoch_begins()
-        self._epoch += 1
-        self._begin()
-
-    def _fill(self, core: _C.Loader) -> None:
-        """Submit batches until as many are in flight as may be. What the sampler raises is kept
-        until the batches before it have been handed over."""
-        while not self._exhausted and core.in_flight < core.prefetch:
-            try:
-                indices = next(self._sampler_iter)
-                core.submit(list(indices) if self._auto_collation else [indices])
-            except StopIteration:
-                self._exhausted = True
-            except Exception as e:
-                self._failure = e
-                self._exhausted = True
-        if self._exhausted:
-            core.end_of_indices()
-
-    def _next_data(self) -> Any:
-        core = self._core
-        if core is None:
-            raise StopIteration
-        self._clock.asked()
-        if core.in_flight == 0:
-            self._give_back()
-            if self._failure is not None:
-                raise self._failure
-            raise StopIteration
-        if not core.wait(self._timeout):
-            raise RuntimeError(f"DataLoader timed out after {self._timeout} seconds")
-        try:
-            images, labels = core.next()
-        except DataError as e:
-            e.batch = self._batch
-            raise
-        finally:
-            self._batch += 1
-            self._fill(core)
-        data = self._collate(images, labels)
-        self._clock.answered()
-        return data
-
-    def _collate(self, images: torch.Tensor, labels: torch.Tensor) -> Any:
-        """The batch in the structure that torch gives it."""
-        assert isinstance(self._dataset, NativeDataset)
-        transform = self._dataset.target_transform
-        collate: Any = self._collate_fn
-        stacked = collate is _utils.collate.default_collate  # the core has stacked the images already
-        if transform is None and stacked:
-            return [images, labels]
-        targets: list[Any] = labels.tolist()
-        if transform is not None:
-            targets = [transform(label) for label in targets]
-        if stacked:
-            data = [images, collate(tuple(targets))]
-        else:
-            samples = list(zip(images.unbind(0), targets))
-            data = collate(samples if self._auto_collation else samples[0])
-        if self._pin_memory:
-            pin: Any = _utils.pin_memory.pin_memory
-            data = pin(data, self._pin_memory_device)
-        return data
-
-    def _give_back(self) -> None:
-        core, self._core = self._core, None
-        if core is not None:
-            self._loader._return_core(core)
-
-    def __del__(self) -> None:
-        if getattr(self, "_core", None) is not None:
-            self._give_back()
+        if epoch is not None:
+            self._run().base_seed, self._run().epoch = int(self._base_seed), epoch
+            self._meter.iterator_made()

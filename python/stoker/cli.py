@@ -181,6 +181,41 @@ def index(
         raise typer.Exit(1)
 
 
+@app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
+def diagnose(
+    script: Annotated[
+        list[str], typer.Argument(metavar="SCRIPT [ARGS]…", help="A training script and its arguments.")
+    ],
+    steps: Annotated[
+        int, typer.Option(min=0, help="Give the verdict after so many steps; 0: when the script ends.")
+    ] = 0,
+    headroom: Annotated[
+        bool,
+        typer.Option(
+            "--headroom",
+            help="Then hand out the same batches for 3 s, extra steps: the step's own pace. One rank only.",
+        ),
+    ] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the script once the verdict is given.")] = False,
+    html: Annotated[Path, typer.Option(help="Where to write the report.")] = Path("stoker-diagnosis.html"),
+    trace: Annotated[
+        Path | None, typer.Option(help="Also write a Chrome trace, for ui.perfetto.dev.")
+    ] = None,
+    recording: Annotated[Path | None, typer.Option(help="Also write the recording, as JSON.")] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Also write one JSON object: the exit status, all verdicts and figures."),
+    ] = None,
+) -> None:
+    """Run a script as it is, whatever loader it uses, and say why its training is as fast as it is.
+
+    The script keeps its output, its exceptions and its exit status; the verdict goes to standard error.
+    """
+    from .diagnosis.command import diagnose as run_diagnosis
+
+    raise typer.Exit(run_diagnosis(script, steps, headroom, stop, html, trace, recording, json_file))
+
+
 @app.command()
 def env(as_json: _Json = False) -> None:
     """Print what a bug report or a figure should come with."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar
 
@@ -12,13 +10,20 @@ import torch
 import torch.utils.data as torch_data
 from torch.utils.data import dataloader as torch_dataloader
 
-from . import _C
-from ._cpus import auto_workers, usable_cores
-from ._iterators import NativeIterator, TimedMultiProcessIterator, TimedSingleProcessIterator
-from .datasets import NativeDataset
-from .index import IndexLike, check, named, open_index
+from . import _C, _state
+from ._cores import Cores
+from ._cpus import auto_workers
+from ._iterators import TimedMultiProcessIterator, TimedSingleProcessIterator
+from ._measured import MeasuredLoader
+from ._native import NativeIterator
+from ._recorder import Recorder, StateError
+from ._sources import Source, resolve
+from .bad_samples import BadSample, ErrorLog, OnError
+from .diagnosis.live import LiveLine
+from .distributed import ShardSampler, rank_and_world_size
+from .index import IndexLike, check, named
 from .plan import Plan, make_plan
-from .stats import ConsumerClock, Durations, IndexStats, LoaderStats, render
+from .stats import Meter
 
 __all__ = ["AutoWorkers", "DataLoader"]
 
@@ -26,21 +31,7 @@ T = TypeVar("T")
 Workers = int | Literal["auto"]
 PixelMode = Literal["fast", "exact"]
 
-_indexes: weakref.WeakSet[_C.DecodeIndex] = weakref.WeakSet()
-_running: weakref.WeakSet[_C.Loader] = weakref.WeakSet()
-# Cores that a fork brought along: their workers exist in the parent only, so nothing may touch them.
-_inherited: list[_C.Loader] = []
-
-
-@atexit.register
-def _stop_all() -> None:
-    """Ends the tasks of loaders that are still running when the interpreter exits, and writes what
-    their indexes have not."""
-    for core in list(_running):
-        if core.pid == os.getpid():
-            core.stop()
-    for index in list(_indexes):
-        index.flush(True)
+_OUT_OF_ORDER = "with in_order=False nobody knows which samples have been had"
 
 
 class AutoWorkers(int):
@@ -50,32 +41,26 @@ class AutoWorkers(int):
     """
 
 
-def python_reason(dataset: Any) -> str:
-    """Why the core cannot load ``dataset``'s batches by itself; "" where it can."""
-    kind = type(dataset)
-    if not isinstance(dataset, NativeDataset):
-        return f"{kind.__name__} is not one of Stoker's datasets"
-    for method in ("__getitem__", "__getitems__", "sample_plan", "_target"):
-        if getattr(kind, method, None) is not getattr(NativeDataset, method, None):
-            return f"{kind.__name__} overrides {method}"
-    if dataset.sample_plan().fixed_size is None:
-        return "its transforms leave images of different sizes (add a crop, or Resize((height, width)))"
-    return ""
-
-
-class DataLoader(torch_data.DataLoader[T]):
+class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
     """A DataLoader whose samples are read, decoded and transformed in C++, ahead of the step.
 
-    Takes torch's arguments with torch's meaning, and is a subclass of torch's class. With one of
-    Stoker's datasets the work is done by ``num_workers`` threads of this process; with any other
-    dataset PyTorch's own iteration serves it, and ``report()`` says why.
+    Takes torch's arguments with torch's meaning, and is a subclass of torch's class. Where the core
+    knows a dataset's files and all its transforms (Stoker's datasets; torchvision's ImageFolder and
+    DatasetFolder; ``Subset``, ``ConcatDataset`` and ``random_split`` of those; datasets with
+    ``stoker_sample``) the work is done by ``num_workers`` threads of this process. Anything else is
+    served by PyTorch's own iteration, with the native parts inline. ``plan()`` says which, and why.
+
+    ``stoker_sample(index) -> (path or bytes, target)`` is what a map-style dataset may offer in place
+    of reading the file itself; its attribute ``transform``, where it has one, is applied to the
+    image. It is called in the consumer's thread, ahead of the step; targets may be anything that
+    ``default_collate`` takes.
 
     A batch is ``[images, targets]``: images (batch, 3, height, width) of the transform's dtype, targets
     (batch,) int64, as ``default_collate`` makes them. Batches come in the sampler's order. Each owns
     its memory, pinned or not, for as long as it is kept.
 
     A sample that cannot be loaded raises DataError from ``next()`` at its batch; the next call goes
-    on with the next batch.
+    on with the next batch. ``on_error`` changes that.
 
     What differs from torch:
         num_workers: "auto" (default): the usable cores (affinity and cgroup quota, divided by
@@ -97,6 +82,22 @@ class DataLoader(torch_data.DataLoader[T]):
             user's cache folder. A path: that file, made where there is none. None: no index.
         worker_init_fn, multiprocessing_context: not used on the native path: it has no processes.
         collate_fn: on the native path it gets (image, target) samples in the consumer's thread.
+        shard: "auto": where no sampler is given, this rank's share of the samples, by torch.distributed
+            or RANK and WORLD_SIZE, as DistributedSampler (seed 0) gives it; each epoch its own order
+            without ``set_epoch``. None (default): no shards.
+        on_error: what a sample that cannot be loaded does. "raise" (default). "skip": its batch is
+            smaller, and a batch of which nothing is left does not come. "replace": another sample stands
+            in its place, the same one whenever the epoch is repeated or resumed.
+        max_errors: how many samples of an epoch may be skipped or replaced before TooManyErrorsError is
+            raised: a count, or a float for a share of the epoch's samples. None (default): no limit.
+        error_manifest: a file to which each bad sample adds a line of JSON (BadSample's fields). The
+            same records are in ``errors``. With "raise", what a Python dataset raises is not among them.
+        progress: a line on standard error that says how the loader does: images/s, wait, queue, verdict so
+            far; over itself on a terminal, every 30 s elsewhere.
+        timeout: the error says which samples were pending.
+
+    Its place in the epoch is in ``state_dict()``, and ``load_state_dict()`` goes back there, as with
+    torchdata's StatefulDataLoader: see there.
 
     Threads: iterate from one thread at a time. Fork: an iterator belongs to the process that made it
     and is refused elsewhere; a loader inherited over a fork makes new ones.
@@ -126,6 +127,11 @@ class DataLoader(torch_data.DataLoader[T]):
         pixels: PixelMode = "fast",
         dct_scaling: bool = False,
         index: IndexLike = "auto",
+        shard: Literal["auto"] | None = None,
+        on_error: OnError = "raise",
+        max_errors: float | None = None,
+        error_manifest: str | os.PathLike[str] | None = None,
+        progress: bool = False,
     ) -> None:
         check(index)
         if pixels not in ("fast", "exact"):
@@ -134,7 +140,7 @@ class DataLoader(torch_data.DataLoader[T]):
             raise ValueError('dct_scaling changes pixels: it goes with pixels="fast" only')
         if memory_format not in (torch.contiguous_format, torch.channels_last):
             raise ValueError("memory_format must be torch.contiguous_format or torch.channels_last")
-        self._python_reason = python_reason(dataset)
+        self._source, self._python_reason = resolve(dataset)
         native = not self._python_reason
         if isinstance(num_workers, AutoWorkers) or num_workers == "auto":
             num_workers = AutoWorkers(auto_workers() if native else 0)
@@ -146,9 +152,26 @@ class DataLoader(torch_data.DataLoader[T]):
         self.pixels: PixelMode = pixels
         self.dct_scaling = dct_scaling
         self.index = index
+        self.shard = shard
+        self.on_error: OnError = on_error
+        self.max_errors = max_errors
+        self.error_manifest = error_manifest
+        self.progress = progress
+        self._live = LiveLine() if progress else None
+        self._log = ErrorLog(on_error, max_errors, error_manifest)
+        if on_error != "raise" and isinstance(dataset, torch_data.IterableDataset):
+            raise ValueError(
+                f"on_error={on_error!r} needs a map-style dataset: an iterable one ends with its error"
+            )
         self._forget()
-        if native and index not in ("auto", None):
-            named(dataset._table.root, index)  # type: ignore[attr-defined]
+        table = self._source.table if self._source is not None else None
+        if native and table is not None and index not in ("auto", None):
+            named(table.root, index)
+        if shard not in ("auto", None):
+            raise ValueError(f'shard must be "auto" or None, got {shard!r}')
+        if shard == "auto" and sampler is None and batch_sampler is None:
+            sampler = self._shard_sampler(dataset, bool(shuffle), drop_last)
+            shuffle = None if sampler is not None else shuffle
         super().__init__(
             dataset,
             batch_size=batch_size,
@@ -169,26 +192,36 @@ class DataLoader(torch_data.DataLoader[T]):
             in_order=in_order,
         )
 
+    @staticmethod
+    def _shard_sampler(dataset: Any, shuffle: bool, drop_last: bool) -> ShardSampler | None:
+        if isinstance(dataset, torch_data.IterableDataset):
+            raise ValueError('shard="auto" needs a map-style dataset: an iterable one shards itself')
+        rank, ranks = rank_and_world_size()
+        if ranks == 1:
+            return None
+        return ShardSampler(dataset, ranks, rank, shuffle=shuffle, drop_last=drop_last)
+
     def _forget(self) -> None:
         """The state that a new loader starts with: nothing measured, no core."""
-        self._clock = ConsumerClock()
-        self._spare: _C.Loader | None = None  # a core that no iterator is using
-        self._cores: dict[_C.Loader, Any] = {}  # all that exist, and what each was made for
-        self._past = _C.StatsSum()  # what those measured that are gone
-        self._opened: tuple[int, _C.DecodeIndex | None] | None = None  # the index, and by which process
+        self._cores = Cores()
+        self._meter = Meter(self._cores.work_s)
+        self._recorder = Recorder()
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, as pickled for another process, has measured nothing and has a core of its own."""
-        own = ("_clock", "_spare", "_cores", "_past", "_opened", "_iterator")
-        return {name: value for name, value in self.__dict__.items() if name not in own}
+        own = ("_meter", "_cores", "_recorder", "_iterator", "_last_reading")
+        kept = {name: value for name, value in self.__dict__.items() if name not in own}
+        return {**kept, "_resume": self._recorder.resume}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        resume = state.pop("_resume", None)
         self.__dict__.update(state, _iterator=None)
         self._forget()
+        self._recorder.resume = resume
 
     @property
     def native(self) -> bool:
-        """Whether the C++ core loads the batches; if not, ``report()`` says why."""
+        """Whether the C++ core loads the batches; if not, ``plan()`` says why."""
         return not self._python_reason
 
     def check_worker_number_rationality(self) -> None:
@@ -196,104 +229,108 @@ class DataLoader(torch_data.DataLoader[T]):
         if not self.native:
             super().check_worker_number_rationality()
 
+    def _resolved(self) -> Source:
+        """The dataset's source as it is now: transforms and subsets may have been changed."""
+        self._source, self._python_reason = resolve(self.dataset)
+        if self._source is None or self._python_reason:
+            raise RuntimeError(
+                f"the dataset was changed while its native iterator was in use: {self._python_reason}"
+            )
+        return self._source
+
+    def _epoch_begins(self) -> None:
+        self._meter.epoch_begins()
+        self._log.epoch_begins()
+
+    def _samples_in_epoch(self) -> int:
+        """How many samples this loader gives in an epoch, as well as that can be told."""
+        for sized in (self.sampler, self.dataset):
+            try:
+                return len(sized)  # type: ignore[arg-type]
+            except (TypeError, NotImplementedError):
+                continue
+        return 0
+
+    def __iter__(self) -> torch_dataloader._BaseDataLoaderIter:
+        if isinstance(self._iterator, NativeIterator) and resolve(self.dataset)[1]:
+            self._iterator = None  # of persistent_workers: the core cannot load the dataset any more
+        return super().__iter__()
+
     def _get_iterator(self) -> torch_dataloader._BaseDataLoaderIter:
-        self._clock.epoch_begins()
+        self._source, self._python_reason = resolve(self.dataset)
+        self._epoch_begins()
+        iterator = self._made_iterator()
+        self._meter.iterator_made()
+        return iterator
+
+    def _made_iterator(self) -> torch_dataloader._BaseDataLoaderIter:
+        resume = self._recorder.resume
+        if resume is not None:
+            epoch = int(resume["loader_epoch"]) + bool(resume["finished"])
+            self._log.epoch_begins(epoch, int(resume["errors"]))
         if self.native:
             return NativeIterator(self)
         if self.num_workers == 0:
             return TimedSingleProcessIterator(self)
         return TimedMultiProcessIterator(self)
 
-    def _lease_core(self) -> _C.Loader:
-        """A core for one iterator: the spare one, or a new one where there is none that fits."""
-        dataset = self.dataset
-        assert isinstance(dataset, NativeDataset)
-        self._leave_inherited()
-        made_for = dataset.plan_key(), self.pixels, self.dct_scaling
-        core, self._spare = self._spare, None
-        if core is not None and self._cores[core] != made_for:
-            self._retire(core)
-            core = None
-        if core is None:
-            plan = dataset.sample_plan(self.memory_format == torch.channels_last)
-            plan.exact_pixels = self.pixels == "exact"
-            plan.dct_scaling = self.dct_scaling
-            prefetch = (self.prefetch_factor or 2) if self.num_workers > 0 else 1
-            core = _C.Loader(
-                dataset._table, plan, self.num_workers, prefetch, self.pin_memory, self._decode_index()
-            )
-            _running.add(core)
-            self._cores[core] = made_for
-        return core
+    @property
+    def errors(self) -> tuple[BadSample, ...]:
+        """The samples that could not be loaded since the loader was made (the last 100,000)."""
+        return tuple(self._log.records)
 
-    def _decode_index(self) -> _C.DecodeIndex | None:
-        """The decode index, opened when first asked for (in each process)."""
-        dataset = self.dataset
-        assert isinstance(dataset, NativeDataset)
-        if self._opened is None or self._opened[0] != os.getpid():
-            index = open_index(dataset._table, self.index)
-            self._opened = os.getpid(), index
-            if index is not None:
-                _indexes.add(index)
-        return self._opened[1]
+    def _make_state(self) -> dict[str, Any]:
+        extra = {"loader_epoch": max(self._log.epoch.number, 0), "errors": self._log.epoch.bad}
+        return _state.make_state(self, self._recorder, extra)
 
-    def _index_problem(self) -> str:
-        """Why nothing is added to the index; an index that a fork brought along is not asked."""
-        pid, index = self._opened or (0, None)
-        return index.problem if index is not None and pid == os.getpid() else ""
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader is: how many batches of its epoch have been handed over, and what it takes
+        to get there again. Some kilobytes whatever the dataset, of types that JSON has.
 
-    def _return_core(self, core: _C.Loader) -> None:
-        self._leave_inherited()
-        if core not in self._cores:
-            return
-        core.stop()
-        if self._spare is None:
-            self._spare = core
-        else:
-            self._retire(core)
+        Exact on the native path: the same batches, bit for bit. On the Python path the order is exact,
+        and the random numbers of its transforms are not. With ``in_order=False`` there it says so, and is
+        refused when it is loaded: nobody knows which samples have been had.
+        """
+        if not self.in_order and not self.native:
+            return _state.refused_state(_OUT_OF_ORDER)
+        run = self._recorder.run
+        if self._recorder.resume is not None and (run is None or run.has_still_to_resume):
+            return dict(self._loaded)  # nothing has happened since
+        return self._make_state()
 
-    def _retire(self, core: _C.Loader) -> None:
-        self._past.add(core)
-        del self._cores[core]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on, with the next iterator, where ``state`` was made.
 
-    def _leave_inherited(self) -> None:
-        """Put aside what a fork brought along: only its own process may touch a core."""
-        for core in [core for core in self._cores if core.pid != os.getpid()]:
-            _inherited.append(core)
-            del self._cores[core]
-            if self._spare is core:
-                self._spare = None
+        The loader must be made alike: the same samples, sampler and batch size. The number of workers
+        may differ, but for iterable datasets; and with DistributedSampler or ``shard="auto"`` the number
+        of ranks, if all ranks load the state of one: what was left of the epoch is dealt to them anew.
 
-    def stats(self) -> LoaderStats:
-        """What has been measured since the loader was made; cheap, at any time."""
-        self._leave_inherited()
-        total = _C.StatsSum()
-        total.add(self._past)
-        for core in self._cores:
-            total.add(core)
-        core_stats = total.to_dict() if self.native else {}
-        return LoaderStats(
-            path="native" if self.native else "python",
-            workers=int(self.num_workers),
-            batches=self._clock.batches,
-            samples=int(core_stats.get("samples", 0)),
-            failed_batches=int(core_stats.get("failed_batches", 0)),
-            wait=self._clock.wait(),
-            step=self._clock.step(),
-            first_batch_s=self._clock.first_batch_s,
-            ready_share=core_stats.get("ready_at_request", 0) / max(1, core_stats.get("batches", 0)),
-            stages={name: Durations(**s) for name, s in core_stats.get("stages", {}).items()},
-            waiting_s=float(core_stats.get("waiting_s", 0.0)),
-            idle_s=float(core_stats.get("idle_s", 0.0)),
-            index=IndexStats(**core_stats.get("index", {})),
-            index_problem=self._index_problem(),
+        Raises:
+            StateError: the state does not fit, with the reason. What can only be seen by drawing the
+                indices again is raised by the iterator.
+        """
+        if not self.in_order and not self.native:
+            raise StateError(_OUT_OF_ORDER)
+        resume = _state.check_state(self, state, self._make_state())
+        _state.set_sampler_epoch(self, resume)
+        self._loaded = state
+        self._iterator = None
+        self._recorder.run = None
+        self._recorder.resume = resume
+
+    @staticmethod
+    def _state_error(done: int, wanted: int) -> StateError:
+        return StateError(
+            f"the state is {wanted:,} batches into its epoch, but the dataset gave only {done:,}"
         )
 
     def plan(self) -> Plan:
         """What runs where, part by part, and why; ``print`` it."""
-        index = self._decode_index() if self.native else None
-        return make_plan(self, self._python_reason, index)
+        self._source, self._python_reason = resolve(self.dataset)
+        return make_plan(self, self._source, self._python_reason, self._decode_index())
 
-    def report(self) -> str:
-        """How long the training loop waited for data, and why, in words."""
-        return render(self.stats(), usable_cores(), self._python_reason)
+    def _decode_index(self) -> _C.DecodeIndex | None:
+        """The index that the native path goes by."""
+        if not self.native or self._source is None:
+            return None
+        return self._cores.index(self._source, self.index)

@@ -15,11 +15,15 @@ import torch
 from torch.utils.data import Dataset
 
 from . import _C
-from .transforms import TransformLike, compile_plan, flatten
+from ._pipeline import Pipeline, Runner, make_pipeline
+from .transforms import Transform
+from .transforms._base import flatten
+from .transforms._compile import compile_plan
 
 __all__ = ["IMG_EXTENSIONS", "ImageFolder", "ImageList", "NativeDataset"]
 
 StrPath = str | os.PathLike[str]
+TransformLike = Transform | Callable[[Any], Any] | Sequence[Any] | None
 
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """What ImageFolder takes for an image by its name (torchvision's list); content decides the format."""
@@ -37,7 +41,10 @@ class NativeDataset(Dataset[tuple[torch.Tensor, Any]]):
 
     Args:
         table: the samples.
-        transform: descriptions from :mod:`stoker.transforms`; None leaves the image as it is.
+        transform: descriptions from :mod:`stoker.transforms`, torchvision's transforms, or Python
+            callables, which get a uint8 tensor (3, height, width) and return one; one of them or a
+            list. None leaves the image as it is. With a callable, PyTorch's workers run it, and the
+            core runs what stands before it there.
         target_transform: a Python callable, called for each label in the consumer's thread.
         max_pixels: larger images raise DataError before anything is allocated for them.
     """
@@ -51,59 +58,57 @@ class NativeDataset(Dataset[tuple[torch.Tensor, Any]]):
     ) -> None:
         table.shrink_to_fit()
         self._table = table
-        self._local = threading.local()
+        self._runner: tuple[Any, Runner] | None = None
         self.transform = transform
         self.target_transform = target_transform
         self.max_pixels = max_pixels
         self.sample_plan()  # refuses a transform that cannot run, here and not in the first epoch
 
+    def pipeline(self) -> Pipeline:
+        """``transform`` as it is now: what the core runs of it, and what Python."""
+        return make_pipeline(self.transform, "stoker")
+
     def sample_plan(self, channels_last: bool = False) -> _C.SamplePlan:
-        """What the core does to each sample, compiled from ``transform`` as it is now."""
-        plan = compile_plan(self.transform, channels_last)
-        plan.max_pixels = self.max_pixels
+        """What the core does to each sample: ``transform`` up to the first Python callable."""
+        plan = self.pipeline().plan(channels_last)
+        self._prepare(plan)
         return plan
 
-    def plan_key(self) -> Any:
-        """What the plan is compiled from: two equal keys mean the same plan."""
-        return tuple(flatten(self.transform)), self.max_pixels
+    def _prepare(self, plan: _C.SamplePlan) -> None:
+        plan.max_pixels = self.max_pixels
 
     def __len__(self) -> int:
         return len(self._table)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
         size = len(self)
         if not -size <= index < size:
             raise IndexError(f"sample {index} of a dataset of {size}")
         index = int(index) % size
-        seed = int(torch.empty((), dtype=torch.int64).random_().item())
-        image = self._decoder().from_table(self._table, index, seed)
-        return image, self._target(index)
+        runner = self._current_runner()
+        image = runner.decoder().from_table(self._table, index, runner.seed())
+        return runner.finish(image), self._target(index)
 
     def _target(self, index: int) -> Any:
         label = self._table.label(index)
         return label if self.target_transform is None else self.target_transform(label)
 
-    def _decoder(self) -> _C.Decoder:
-        """This thread's decoder for the present transform."""
-        made_for = self.plan_key()
-        if getattr(self._local, "made_for", None) != made_for:
-            self._local.decoder = _C.Decoder(self.sample_plan())
-            self._local.made_for = made_for
-        decoder: _C.Decoder = self._local.decoder
-        return decoder
+    def _current_runner(self) -> Runner:
+        """The present transform's; made anew when that has changed."""
+        given = tuple(flatten(self.transform))
+        if not all(isinstance(t, Transform) for t in given):
+            given = self.pipeline().steps  # others can change under the same name
+        made_for = given, self.max_pixels
+        if self._runner is None or self._runner[0] != made_for:
+            self._runner = made_for, Runner(self.pipeline(), self._prepare)
+        return self._runner[1]
 
     def path(self, index: int) -> str:
         """The file of sample ``index``."""
         return os.fsdecode(self._table.path(index))
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        del state["_local"]
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._local = threading.local()
+        return {**self.__dict__, "_runner": None}
 
 
 class _View(Sequence[Any]):

@@ -18,7 +18,7 @@ from ._files import image_paths
 from .bench import workload_transform
 from .datasets import MAX_PIXELS
 from .index import Location, estimate_savings, left_in, named
-from .transforms import compile_plan
+from .transforms._compile import compile_plan
 
 Progress = Callable[[int, int], None]
 """Called with (images so far, images in all), in the calling thread."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import _C
 from ._cpus import usable_cores
-from .datasets import ImageFolder, NativeDataset
+from ._pipeline import Pipeline
+from ._sources import Leaf, Source
+from .distributed import ShardSampler
 from .index import estimate_savings
-from .transforms import flatten
 
 if TYPE_CHECKING:
     from .dataloader import DataLoader
@@ -27,6 +28,7 @@ class Plan:
         native: whether the C++ core loads the batches.
         reason: why not; "" where it does.
         parts: (name, what it does), in the order of a sample's way.
+        inline: what the core runs nevertheless, inside torch's workers; "" where nothing.
         index_coverage: share of samples that have an entry in the decode index, in [0, 1], by their
             names, from up to 4,096 of them; None without an index.
         index_saves: share of the entropy decoding that it saves these transforms, in [0, 1],
@@ -38,9 +40,12 @@ class Plan:
     parts: tuple[tuple[str, str], ...]
     index_coverage: float | None = None
     index_saves: float | None = None
+    inline: str = ""
 
     def __str__(self) -> str:
         where = "native" if self.native else f"Python (torch's own iteration), because\n  {self.reason}"
+        if self.inline:
+            where += f"\n  → {self.inline}"
         width = max(11, *(len(name) + 1 for name, _ in self.parts)) if self.parts else 11
         return "\n".join(
             [f"Stoker plan: {where}", *(f"  {name:<{width}} {what}" for name, what in self.parts)]
@@ -48,26 +53,60 @@ class Plan:
 
 
 def _dataset(dataset: Any) -> str:
-    if isinstance(dataset, ImageFolder):
-        name = os.path.basename(os.path.normpath(dataset.root))
-        return f"ImageFolder({name}), {len(dataset):,} samples, {len(dataset.classes):,} classes"
+    name = type(dataset).__name__
+    root = getattr(dataset, "root", None)
+    if isinstance(root, (str, os.PathLike)):
+        name += f"({os.path.basename(os.path.normpath(root))})"
     try:
-        return f"{type(dataset).__name__}, {len(dataset):,} samples"
-    except TypeError:
-        return type(dataset).__name__
+        words = f"{name}, {len(dataset):,} samples"
+    except (TypeError, NotImplementedError):
+        return name
+    classes = getattr(dataset, "classes", None)
+    return f"{words}, {len(classes):,} classes" if isinstance(classes, (list, tuple)) else words
+
+
+def _batch_bytes(loader: DataLoader[Any], plan: _C.SamplePlan) -> int:
+    """Of one batch's images; 0 where the batch sampler decides how many there are."""
+    size = plan.fixed_size
+    if loader.batch_size is None or size is None:
+        return 0
+    return int(loader.batch_size) * plan.channels * size[0] * size[1] * (4 if plan.is_float else 1)
 
 
 def _collate(loader: DataLoader[Any], plan: _C.SamplePlan) -> str:
     size = plan.fixed_size
     assert size is not None  # or the dataset were not native
-    height, width = size
-    dtype, item = ("float32", 4) if plan.is_float else ("uint8", 1)
+    dtype = "float32" if plan.is_float else "uint8"
     batch = loader.batch_size
-    shape = f"[{batch if batch is not None else 'batch'}, 3, {height}, {width}]"
+    shape = f"[{batch if batch is not None else 'batch'}, {plan.channels}, {size[0]}, {size[1]}]"
     pinned = ", pinned" if loader.pin_memory else ""
-    in_all = (loader.prefetch_factor or 2) + 2 if loader.num_workers > 0 else 3
-    memory = f", {batch * 3 * height * width * item / 1e6:,.1f} MB a batch" if batch is not None else ""
-    return f"{dtype} {shape}{pinned}{memory}, at most {in_all} alive"
+    memory = _batch_bytes(loader, plan)
+    words = f", {memory / 1e6:,.1f} MB a batch" if memory else ""
+    return f"{dtype} {shape}{pinned}{words}"
+
+
+def _memory(loader: DataLoader[Any], plan: _C.SamplePlan, batches: int) -> str:
+    memory = _batch_bytes(loader, plan)
+    words = f"at most {batches} batches alive"
+    if memory:
+        # The promise that tests hold: 50 MB of workers' buffers, and the batches.
+        words += f": {batches * memory / 1e6:,.0f} MB, and up to 50 MB of workers' buffers"
+    return words
+
+
+def _workers(loader: DataLoader[Any], what: str) -> str:
+    cores = usable_cores()
+    if loader.num_workers == 0:
+        return "none: the training loop's own thread"
+    if type(loader.num_workers) is int:
+        return f"{loader.num_workers} {what}, of {cores} cores (as given)"
+    local = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    shared = f", shared by {local} processes" if local not in ("", "1") else ""
+    return f"{int(loader.num_workers)} {what}, of {cores} cores (auto{shared})"
+
+
+def _names(pipeline: Pipeline, begin: int, end: int | None = None) -> str:
+    return " + ".join(step.name for step in pipeline.steps[begin:end]) or "none"
 
 
 def _index_words(
@@ -89,30 +128,66 @@ def _index_words(
     return words, coverage, saves
 
 
-def make_plan(loader: DataLoader[Any], reason: str, index: _C.DecodeIndex | None) -> Plan:
+def _inline(leaf: Leaf) -> str:
+    """What runs natively inside torch's workers, in words."""
+    pipeline = leaf.pipeline
+    if not pipeline.reason:
+        return "each sample is still read, decoded and transformed in C++, in its worker"
+    native = pipeline.cut + len(pipeline.steps) - pipeline.tail
+    what = "reading and decoding"
+    if native:
+        what = f"reading, decoding and {native} of its {len(pipeline.steps)} transforms"
+    return f"{what} still run in C++ inside each worker"
+
+
+def _python_plan(loader: DataLoader[Any], source: Source | None, reason: str) -> Plan:
+    parts = [("dataset", _dataset(loader.dataset))]
+    inline = ""
+    if source is not None:
+        leaf = next((leaf for leaf in source.leaves if leaf.pipeline.reason), source.leaves[0])
+        inline = _inline(leaf)
+        cut = leaf.pipeline.cut
+        parts.append(("decode", f"in C++: JPEG: own decoder, {loader.pixels} pixels · other formats: OpenCV"))
+        parts.append(("transform", f"in C++: {_names(leaf.pipeline, 0, cut)}"))
+        if leaf.pipeline.rest:
+            parts.append(("python", _names(leaf.pipeline, cut, leaf.pipeline.tail)))
+        if leaf.pipeline.tail < len(leaf.pipeline.steps):
+            parts.append(("then", f"in C++: {_names(leaf.pipeline, leaf.pipeline.tail)}"))
+    parts.append(("collate", getattr(loader.collate_fn, "__name__", type(loader.collate_fn).__name__)))
+    parts.append(("workers", _workers(loader, "processes")))
+    ahead = (loader.prefetch_factor or 2) * loader.num_workers
+    parts.append(("memory", f"{ahead} batches ahead, and the dataset once more in each process" if ahead else
+                  "one batch at a time"))  # fmt: skip
+    return Plan(False, reason, tuple(parts), inline=inline)
+
+
+def make_plan(
+    loader: DataLoader[Any], source: Source | None, reason: str, index: _C.DecodeIndex | None
+) -> Plan:
     """The plan of ``loader``; ``reason``: why it is not native, "" where it is."""
-    dataset: Any = loader.dataset
-    parts = [("dataset", _dataset(dataset))]
-    if reason:
-        return Plan(False, reason, tuple(parts))
-    assert isinstance(dataset, NativeDataset)
-    plan = dataset.sample_plan()
+    if reason or source is None:
+        return _python_plan(loader, source, reason)
+    parts = [("dataset", _dataset(loader.dataset))]
+    plan = source.leaves[0].pipeline.plan()
     prefetch = (loader.prefetch_factor or 2) if loader.num_workers > 0 else 1
     parts.append(("read", f"files, {prefetch} batches ahead"))
     scaled = ", reduced while decoding" if loader.dct_scaling else ""
     parts.append(("decode", f"JPEG: own decoder, {loader.pixels} pixels{scaled} · other formats: OpenCV"))
     coverage = saves = None
-    if index is None:
-        parts.append(("index", "none"))
+    if index is None or source.table is None:
+        why = "" if source.table is not None else ": the dataset gives its samples one by one"
+        parts.append(("index", f"none{why}"))
     else:
-        words, coverage, saves = _index_words(index, dataset._table, plan)
+        words, coverage, saves = _index_words(index, source.table, plan)
         parts.append(("index", words))
-    names = " + ".join(type(t).__name__ for t in flatten(dataset.transform))
-    parts.append(("transform", names or "none"))
+    for n, leaf in enumerate(source.leaves):
+        of = f" (part {n + 1} of {len(source.leaves)})" if len(source.leaves) > 1 else ""
+        parts.append(("transform", f"{_names(leaf.pipeline, 0)}{of}"))
     parts.append(("collate", _collate(loader, plan)))
-    auto = " (auto)" if type(loader.num_workers) is not int else ""
-    workers = f"{int(loader.num_workers)} of {usable_cores()} cores{auto}"
-    parts.append(("workers", workers if loader.num_workers > 0 else "none: the training loop's own thread"))
+    parts.append(("workers", _workers(loader, "threads")))
+    parts.append(("memory", _memory(loader, plan, prefetch + 2)))
+    if loader.shard == "auto" and not isinstance(loader.sampler, ShardSampler):
+        parts.append(("shard", "the whole: there is one rank, or a sampler was given"))
     ignored = [
         name for name in ("worker_init_fn", "multiprocessing_context") if getattr(loader, name) is not None
     ]

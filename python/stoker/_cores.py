@@ -1,0 +1,124 @@
+"""The cores of one loader: leased to its iterators, kept between epochs, counted in its statistics."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from . import _C
+from ._sources import Source
+from .index import IndexLike, open_index
+from .stats.workers import by_row
+
+if TYPE_CHECKING:
+    from .dataloader import DataLoader
+
+_indexes: weakref.WeakSet[_C.DecodeIndex] = weakref.WeakSet()
+_running: weakref.WeakSet[_C.Loader] = weakref.WeakSet()
+# Cores that a fork brought along: their workers exist in the parent only, so nothing may touch them.
+_inherited: list[_C.Loader] = []
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Ends the tasks of loaders that are still running when the interpreter exits, and writes what
+    their indexes have not."""
+    for core in list(_running):
+        if core.pid == os.getpid():
+            core.stop()
+    for index in list(_indexes):
+        index.flush(True)
+
+
+class Cores:
+    """All cores of a loader: one that is spare, those that iterators have."""
+
+    def __init__(self) -> None:
+        self._spare: _C.Loader | None = None  # a core that no iterator is using
+        self._made: dict[_C.Loader, Any] = {}  # all that exist, and what each was made for
+        self._past = _C.StatsSum()  # what those measured that are gone
+        self._past_work_s: tuple[float, ...] = ()
+        # The index: by which process it was opened, and for which table.
+        self._opened: tuple[int, Any, _C.DecodeIndex | None] | None = None
+
+    def lease(self, loader: DataLoader[Any], source: Source) -> _C.Loader:
+        """A core for one iterator: the spare one, or a new one where there is none that fits."""
+        self._leave_inherited()
+        prefetch = (loader.prefetch_factor or 2) if loader.num_workers > 0 else 1
+        arguments = loader.pixels, loader.dct_scaling, loader.memory_format
+        made_for = source.key(), arguments, int(loader.num_workers), prefetch, loader.pin_memory
+        core, self._spare = self._spare, None
+        if core is not None and self._made[core] != made_for:
+            self._retire(core)
+            core = None
+        if core is None:
+
+            def prepare(plan: _C.SamplePlan) -> None:
+                plan.exact_pixels = loader.pixels == "exact"
+                plan.dct_scaling = loader.dct_scaling
+
+            samples = source.sample_set(prepare, loader.memory_format == torch.channels_last)
+            index = self.index(source, loader.index)
+            core = _C.Loader(samples, loader.num_workers, prefetch, loader.pin_memory, index)
+            _running.add(core)
+            self._made[core] = made_for
+        return core
+
+    def index(self, source: Source, which: IndexLike) -> _C.DecodeIndex | None:
+        """The decode index, opened when first asked for (in each process)."""
+        if source.table is None:
+            return None
+        opened_for = os.getpid(), source.table.root
+        if self._opened is None or self._opened[:2] != opened_for:
+            index = open_index(source.table, which)
+            self._opened = (*opened_for, index)
+            if index is not None:
+                _indexes.add(index)
+        return self._opened[2]
+
+    def index_problem(self) -> str:
+        """Why nothing is added to the index; an index that a fork brought along is not asked."""
+        pid, _, index = self._opened or (0, None, None)
+        return index.problem if index is not None and pid == os.getpid() else ""
+
+    def give_back(self, core: _C.Loader) -> None:
+        self._leave_inherited()
+        if core not in self._made:
+            return
+        core.stop()
+        if self._spare is None:
+            self._spare = core
+        else:
+            self._retire(core)
+
+    def _retire(self, core: _C.Loader) -> None:
+        self._past.add(core.stats())
+        self._past_work_s = by_row(self._past_work_s, core.work_s())
+        del self._made[core]
+
+    def _leave_inherited(self) -> None:
+        """Put aside what a fork brought along: only its own process may touch a core."""
+        for core in [core for core in list(self._made) if core.pid != os.getpid()]:
+            _inherited.append(core)
+            del self._made[core]
+            if self._spare is core:
+                self._spare = None
+
+    def measured(self) -> _C.StatsSum:
+        """What all of them have measured. An iterator may give its core back meanwhile: it need only be
+        collected."""
+        self._leave_inherited()
+        total = _C.StatsSum()
+        total.add(self._past)
+        for core in list(self._made):
+            total.add(core.stats())
+        return total
+
+    def work_s(self) -> tuple[float, ...]:
+        """For how many seconds each worker has been at work, by its number in its core. Cheap."""
+        self._leave_inherited()
+        return by_row(self._past_work_s, *(core.work_s() for core in list(self._made)))

@@ -1,0 +1,199 @@
+"""A loader's state: where it is in its epoch, and what it takes to get there again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from torch.utils.data import BatchSampler
+
+from ._recorder import (
+    Recorder,
+    StateError,
+    deals_in_turn,
+    encoded,
+    generators,
+    is_iterable,
+    sampler_of,
+    states_of,
+    world_of,
+)
+
+if TYPE_CHECKING:
+    from .dataloader import DataLoader
+
+VERSION = 1
+_KIND = "stoker.DataLoader"
+
+
+def _generator_record(loader: DataLoader[Any], recorder: Recorder) -> dict[str, dict[str, str | None]]:
+    """The generators as they were before the epoch, and as they are."""
+    run = recorder.run
+    # Those that the pass began with: a sampler may have made one of its own since.
+    now = states_of(generators(loader) if run is None else run.generators)
+    record: dict[str, dict[str, str | None]] = {}
+    for name in now:
+        if run is None:
+            record[name] = {"before": encoded(now[name]), "first": None, "now": None}
+            continue
+        at = recorder.start if is_iterable(loader) else run.before
+        # Where the sampler has not drawn yet, it will draw from what the generator is now.
+        before, first = encoded(at[name]), encoded((run.first or now)[name])
+        # In mid-epoch only what the training loop may draw from as well: others are ahead.
+        keep_now = run.finished or (name == "default" and bool(run.first))
+        record[name] = {
+            "before": before,
+            "first": None if first == before else first,
+            "now": encoded(now[name]) if keep_now else None,
+        }
+    return record
+
+
+def _size(loader: DataLoader[Any]) -> int | None:
+    try:
+        return len(loader.dataset)
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def make_state(loader: DataLoader[Any], recorder: Recorder, extra: dict[str, Any]) -> dict[str, Any]:
+    """A loader's state, of types that JSON has. ``extra``: what the loader itself adds."""
+    run = recorder.run
+    rank, world_size = world_of(loader)
+    return {
+        "kind": _KIND,
+        "version": VERSION,
+        "batches": 0 if run is None else run.batches,
+        "samples": 0 if run is None else run.samples,
+        "offset": 0 if run is None else run.offset,
+        "checksum": 0 if run is None else run.checksum,
+        "base_seed": 0 if run is None else run.base_seed,
+        "epoch": 0 if run is None else run.epoch,
+        "finished": run is not None and run.finished,
+        "fresh": run is None,
+        "generators": _generator_record(loader, recorder),
+        "sampler": type(sampler_of(loader)).__name__,
+        "sampler_epoch": None if run is None else run.sampler_epoch,
+        "sampler_epoch_now": getattr(sampler_of(loader), "epoch", None),
+        "rank": rank,
+        "world_size": world_size,
+        "dataset_size": _size(loader),
+        "batch_size": loader.batch_size,
+        "drop_last": loader.drop_last,
+        "num_workers": int(loader.num_workers),
+        **extra,
+    }
+
+
+def refused_state(reason: str) -> dict[str, Any]:
+    """A state that cannot be gone on from. Frameworks ask for one whether or not they will use it."""
+    return {"kind": _KIND, "version": VERSION, "refused": reason}
+
+
+def check_state(loader: DataLoader[Any], state: Any, names: Iterable[str]) -> dict[str, Any]:
+    """``state`` as it applies to ``loader``. ``names``: what a state has.
+
+    Raises:
+        StateError: it does not fit; the text says why.
+    """
+    if not isinstance(state, dict) or state.get("kind") != _KIND:
+        raise StateError("this is no state of a stoker.DataLoader")
+    if "refused" in state:
+        raise StateError(str(state["refused"]))
+    if state.get("version") != VERSION:
+        raise StateError(f"the state has version {state.get('version')}, this Stoker reads version {VERSION}")
+    if missing := [name for name in names if name not in state]:
+        raise StateError(f"the state lacks {', '.join(missing)}")
+    for name, now in (("dataset_size", _size(loader)), ("sampler", type(sampler_of(loader)).__name__)):
+        if state[name] != now:
+            raise StateError(f"the state is from a loader with {name} {state[name]!r}, this one has {now!r}")
+    if state["fresh"] or state["finished"]:
+        _check_values(loader, state)
+        return _from_the_start(loader, state)
+    _check_values(loader, state)
+    if is_iterable(loader):  # from its start, and what had been had is dropped by the iterator
+        _check_alike(loader, state, ("batch_size", "drop_last"))
+        if max(1, state["num_workers"]) != max(1, loader.num_workers):
+            raise StateError(
+                f"the state is in the middle of an iterable dataset with num_workers {state['num_workers']}, "
+                f"this loader has {int(loader.num_workers)}: its order depends on that"
+            )
+        return {**state, "sampler_epoch": None, "whole": True}
+    _, ranks = world_of(loader)
+    if state["world_size"] != ranks:
+        return _dealt_anew(loader, state, ranks)
+    _check_alike(loader, state, ("batch_size", "drop_last"))
+    return {**state, "whole": False}
+
+
+def _check_alike(loader: DataLoader[Any], state: dict[str, Any], names: tuple[str, ...]) -> None:
+    for name in names:
+        if state[name] != getattr(loader, name):
+            raise StateError(
+                f"the state is in the middle of an epoch with {name} {state[name]!r}, this loader has "
+                f"{getattr(loader, name)!r}"
+            )
+
+
+_COUNTS = (
+    "batches", "samples", "offset", "checksum", "epoch", "rank", "world_size", "loader_epoch", "errors",
+    "num_workers",
+)  # fmt: skip
+
+
+def _check_values(loader: DataLoader[Any], state: dict[str, Any]) -> None:
+    """Of a state that was tampered with, or cut short by whoever kept it."""
+    for name in _COUNTS:
+        if type(state[name]) is not int or state[name] < 0:
+            raise StateError(f"the state's {name} is no count: {state[name]!r}")
+    if type(state["base_seed"]) is not int or not isinstance(state["generators"], dict):
+        raise StateError("the state's base_seed or generators are not what a state has")
+    if state["rank"] >= state["world_size"]:
+        raise StateError(f"the state's rank {state['rank']} is not below its world_size")
+    if state["offset"] and not deals_in_turn(sampler_of(loader)):
+        raise StateError(
+            "the state has an offset: its epoch was dealt to ranks anew, which this sampler cannot do"
+        )
+
+
+def _from_the_start(loader: DataLoader[Any], state: dict[str, Any]) -> dict[str, Any]:
+    """The epoch behind a finished one, or the first: with the generators as they are in the state."""
+    generators = state["generators"]
+    if state["finished"]:
+        generators = {name: {"before": g["now"]} for name, g in generators.items()}
+    # With persistent workers the base seed is drawn once, and epochs are counted from there.
+    goes_on = bool(state["finished"]) and loader.persistent_workers and loader.num_workers > 0
+    return {
+        **state,
+        "generators": generators,
+        "batches": 0,
+        "samples": 0,
+        "checksum": 0,
+        "offset": 0,
+        "sampler_epoch": None,
+        "errors": 0,
+        "epoch": state["epoch"] + 1,
+        "whole": not goes_on,
+    }
+
+
+def _dealt_anew(loader: DataLoader[Any], state: dict[str, Any], ranks: int) -> dict[str, Any]:
+    """The rest of an epoch, for another number of ranks."""
+    sampler = sampler_of(loader)
+    plain = loader.batch_sampler is None or type(loader.batch_sampler) is BatchSampler
+    if not deals_in_turn(sampler) or not plain:
+        raise StateError(
+            f"the state is in the middle of an epoch of {state['world_size']} ranks, and this loader has "
+            f'{ranks}: only DistributedSampler (or shard="auto") can deal the rest to other ranks'
+        )
+    done = int(state["offset"]) + int(state["world_size"]) * int(state["samples"])
+    size = len(sampler.dataset)
+    return {**state, "offset": min(done, size), "batches": 0, "samples": 0, "checksum": 0, "whole": False}
+
+
+def set_sampler_epoch(loader: DataLoader[Any], state: dict[str, Any]) -> None:
+    """Bring the sampler to the epoch of a state that check_state has let pass."""
+    sampler = sampler_of(loader)
+    epoch = state["sampler_epoch"] if state["sampler_epoch"] is not None else state["sampler_epoch_now"]
+    if epoch is not None and hasattr(sampler, "set_epoch"):
+        sampler.set_epoch(epoch)

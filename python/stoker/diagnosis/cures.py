@@ -1,0 +1,209 @@
+"""What would help, in order, with the throughput that each is predicted to bring."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from .limits import others_of
+from .model import Model, model_of, predicted, steady_rate
+from .recording import Recording
+from .steady import MOST_AHEAD, lost_with, steady_of
+from .verdict import Cure, Verdict
+
+WORTH_IT = 1.03  # what brings less is not named
+ENOUGH = 1.02  # workers that bring this much of the step's pace are enough
+
+_VARIANTS = {
+    "fast": ("the fast pixel mode", 'pixels="fast"'),
+    "index": ("the decode index", 'builds itself during the next epoch (index="auto")'),
+    "uint8": ("uint8 to the device", "convert and normalize on the device"),
+    "all": ("all of these settings together", ""),
+}
+
+
+def cures_for(recording: Recording, verdict: Verdict) -> tuple[Cure, ...]:
+    """The cures of a verdict, best first; none where nothing is to be done."""
+    if verdict.kind in ("unknown", "accelerator-bound"):
+        return ()
+    if verdict.kind == "start-up":
+        return _for_start_up(recording)
+    model = model_of(recording, verdict)
+    measured = steady_rate(recording)
+    if model is None or measured <= 0:
+        return ()
+    found = _Cures(recording, verdict, model, measured)
+    cures = found.bursts() if verdict.kind == "bursty" else found.all()
+    worth = [c for c in cures if c.images_per_s == 0 or c.images_per_s >= WORTH_IT * measured]
+    return tuple(sorted(worth, key=lambda c: -c.images_per_s))
+
+
+def _for_start_up(recording: Recording) -> tuple[Cure, ...]:
+    if recording.stats.path == "python" and recording.stats.workers > 0:
+        return (
+            Cure("persistent", "persistent_workers=True", 0.0, "worker processes start once, not each epoch"),
+        )
+    return ()
+
+
+class _Cures:
+    """The cures of one recording."""
+
+    def __init__(self, recording: Recording, verdict: Verdict, model: Model, measured: float) -> None:
+        self.recording, self.verdict = recording, verdict
+        self.model, self.measured = model, measured
+
+    def rate(self, then: Model) -> float:
+        return predicted(self.measured, self.model, then)
+
+    def all(self) -> list[Cure]:
+        cures = [*self.workers(), *self.settings(), *self.native(), *self.cores(), *self.threads()]
+        if self.verdict.limit == "hand-over":
+            how = "uint8 in place of float32, crops in place of whole images, one tensor in place of many"
+            cures.append(Cure("hand-over", "less to hand over for each batch", 0.0, how))
+        if self.verdict.limit == "fetch":
+            cures.append(
+                Cure("fetch", "a stoker_sample that returns a path", 0.0, "the workers then read the file")
+            )
+        return cures
+
+    def workers(self) -> list[Cure]:
+        """More of them, as far as the cores (or, where they sleep, storage) let that help."""
+        model = self.model
+        cores = max(1, math.ceil(model.cores))
+        asleep = model.asleep_s / max(model.cpu_s + model.asleep_s, 1e-12)
+        most = cores if asleep < 0.1 else max(cores, min(64, round(cores / max(1 - asleep, 0.02))))
+        best = model.best_workers(max(most, model.workers))
+        if best <= model.workers:
+            return []
+        rate = self.rate(replace(model, workers=best))
+        how = "they sleep much of the time, so there may be more than cores" if best > cores else ""
+        return [Cure("workers", f"num_workers {model.workers} → {best}", rate, how, best)]
+
+    def settings(self) -> list[Cure]:
+        """Cheaper images, by what trials have found."""
+        cures = []
+        shares = {key: s for key, s in self.recording.variants.items() if key in _VARIANTS}
+        together = shares.pop("all", 1.0)
+        if shares and together < 0.97 * min(shares.values()):
+            shares["all"] = together
+        for key, share in shares.items():
+            if share < 1:
+                what, how = _VARIANTS[key]
+                cures.append(Cure(key, what, self.rate(self.model.with_cost(share)), how, share))
+        return cures
+
+    def native(self) -> list[Cure]:
+        """C++ in place of Python."""
+        stats = self.recording.stats
+        if stats.path != "python":
+            return []
+        if "native" in self.recording.variants:
+            share = self.recording.variants["native"]
+            # What the worker processes do beside loading, as pickling batches, goes with them, and what the
+            # loop does to take them over.
+            beside_s = 0.0
+            if self.model.workers:
+                beside_s = max(0.0, stats.system.worker_cpu_s - stats.usage.cpu_s) + stats.wait_cpu_s
+            other_s = max(0.0, self.model.other_cpu_s - beside_s / max(1, stats.samples))
+            workers = max(1, self.model.workers)
+            then = replace(self.model.with_cost(share), workers=workers, other_cpu_s=other_s)
+            return [Cure("native", "stoker's native path", self.rate(then), "from stoker import DataLoader")]
+        python, native = (stats.stages[n].total_s if n in stats.stages else 0.0 for n in ("python", "native"))
+        if native <= 0 or python < 0.1 * (python + native):
+            return []
+        then = self.model.with_cost(native / (python + native))
+        return [
+            Cure(
+                "native",
+                "native transforms in place of those in Python",
+                self.rate(then),
+                "at most: as if those cost nothing",
+            )
+        ]
+
+    def cores(self) -> list[Cure]:
+        """More cores, where they are what is missing."""
+        model, limit = self.model, self.verdict.limit
+        if limit not in ("cores", "quota"):
+            return []
+        twice = 2 * model.cores
+        then = replace(model, cores=twice, workers=max(model.workers, math.ceil(twice)))
+        return [
+            Cure(
+                "cores",
+                f"cores {model.cores:.3g} → {twice:.3g}",
+                self.rate(then),
+                "with as many workers",
+                twice,
+            )
+        ]
+
+    def threads(self) -> list[Cure]:
+        """Fewer threads beside the workers, where those take the cores."""
+        if self.verdict.limit != "oversubscription":
+            return []
+        model = self.model
+        system = self.recording.stats.system
+        threads = system.torch_threads
+        others = others_of(self.recording.stats)
+        alone = min(model.workers / max(model.cpu_s + model.asleep_s, 1e-12), 1 / max(model.step_s, 1e-12))
+        if others == "threads inside the worker processes":
+            how = "in worker_init_fn: cv2.setNumThreads(0); outside: OMP_NUM_THREADS=1"
+            return [Cure("threads", "one thread in each worker process", 0.0, how, 1)]
+        if others == "machines on the same hardware":
+            return [Cure("others", "a machine whose cores are its own", max(alone, self.measured))]
+        if others == "processes":
+            return [Cure("others", "without the machine's other processes", max(alone, self.measured))]
+        fewer = max(1, min(round(system.my_cores - model.workers), threads))
+        what = f"(torch has {threads}: torch.set_num_threads({fewer}))"
+        if fewer == threads:
+            what = f"(not torch's, which has {threads}: NumPy's, OpenCV's, …)"
+        return [
+            Cure(
+                "threads",
+                f"fewer threads beside the workers {what}",
+                max(alone, self.measured),
+                "as far as the step does not need them",
+                fewer,
+            )
+        ]
+
+    def bursts(self) -> list[Cure]:
+        """More batches ahead, which even out what is fast enough on average."""
+        stats, verdict = self.recording.stats, self.verdict
+        reach = min(verdict.capacity, verdict.pace) if verdict.capacity > 0 else verdict.pace
+        steady = steady_of(self.recording)
+        longest = max(steady.lost, default=0.0)
+        mean_s = (steady.time_s - steady.idle_s) / max(1, steady.steps)
+        covers = math.ceil(longest / max(mean_s, 1e-9))  # batches that the loop gets through meanwhile
+        if covers > MOST_AHEAD:
+            return [
+                Cure("samples", "smaller or fewer slow samples", reach, "no queue is as long as their waits")
+            ]
+        now = stats.ahead or max(1, len(stats.queue) - 1)
+        ahead = now + covers
+        # How long the workers together take for one; 0 where nothing of their work is known.
+        batch_s = stats.samples / stats.batches / verdict.capacity if verdict.capacity > 0 else 0.0
+        while ahead < MOST_AHEAD and lost_with(ahead, steady.own, batch_s) > verdict.lost_share / 10:
+            ahead += 1
+        each = max(1, stats.workers) if stats.path == "python" else 1  # prefetch_factor is of each process
+        factor, more = -(-now // each), -(-ahead // each)
+        how = f"{(more - factor) * each} more batches ahead, of memory, cover the longest wait"
+        return [Cure("prefetch", f"prefetch_factor {factor} → {more}", reach, how, more)]
+
+
+def enough_workers(recording: Recording, verdict: Verdict) -> int:
+    """Fewer workers that would feed an accelerator-bound run as well; 0: there are none."""
+    model = model_of(recording, verdict)
+    if model is None or model.workers < 2:
+        return 0
+    for n in range(1, model.workers):
+        if replace(model, workers=n).loader_rate() >= 1.1 * ENOUGH / max(model.step_s, 1e-12):
+            return n
+    return 0
+
+
+def with_cures(recording: Recording, verdict: Verdict) -> Verdict:
+    """The verdict, and what would help."""
+    return replace(verdict, cures=cures_for(recording, verdict))

@@ -1,0 +1,76 @@
+"""The figures that a verdict rests on, a line each. Pure."""
+
+from __future__ import annotations
+
+from ._words import counted, percent
+from .limits import Limit, inner_threads
+from .recording import Recording
+from .steady import Bursts, Steady
+
+
+def evidence_of(
+    recording: Recording, steady: Steady, bursts: Bursts | None, kind: str, limit: Limit
+) -> list[str]:
+    """What a reader needs to believe the verdict."""
+    stats = recording.stats
+    usage, system = stats.usage, stats.system
+    lines = []
+    if steady.by_device and abs(steady.wait_s - steady.idle_s) > 0.05 * steady.time_s:
+        hidden = steady.wait_s / max(steady.time_s, 1e-9)
+        lines.append(f"the host waited {percent(hidden)}, of which work still queued on the device hid some")
+    if limit == "storage" and stats.path == "native":
+        lines.append(
+            f"{usage.slow_reads.count:,} of {usage.reads:,} reads waited for storage, "
+            f"{usage.slow_reads.mean_s * 1e3:.1f} ms each"
+        )
+    elif limit in ("storage", "asleep"):
+        lines.append(f"the workers slept for {percent(usage.share(usage.asleep_s))} of their working time")
+    elapsed = max(system.elapsed_s, 1e-9)
+    mine = system.process_cpu_s / elapsed
+    if limit == "quota" and system.quota_cores is not None:
+        shared = f", {system.others_cores:.1f} by other processes in it" if system.group_cpu_s else ""
+        lines.append(
+            f"quota {system.quota_cores:g} cores, of which {mine:.1f} were used{shared}; it held threads"
+            f" back in {percent(system.throttled_share)} of its periods"
+        )
+    if limit == "oversubscription":
+        lines.append(
+            f"workers that were ready to run had no core for {percent(usage.share(usage.no_core_s))} of "
+            "their time"
+        )
+        own = (system.process_cpu_s - system.worker_cpu_s) / elapsed
+        lines.append(
+            f"other threads of this process used {own:.1f} cores, other processes {system.others_cores:.1f}"
+        )
+        if system.stolen_s > 0.05 * elapsed:
+            lines.append(f"the hypervisor ran other machines on {system.stolen_s / elapsed:.1f} of the cores")
+        if inner_threads(stats):
+            lines.append(
+                f"the worker processes used {system.worker_cpu_s / elapsed:.1f} cores, the threads that load"
+                f" {usage.cpu_s / elapsed:.1f} of them"
+            )
+    if kind in ("loader-bound", "balanced") and system.ranks > 1:
+        lines.append(
+            f"{system.ranks} ranks share {system.all_cores - system.strangers_cores:.3g} of"
+            f" {system.all_cores:g} cores, which other processes leave: {system.my_cores:.3g} for this one"
+        )
+    if limit == "hand-over":
+        lines.append(
+            "each batch goes from a worker process through shared memory to the loop's own thread"
+            + ("" if recording.facts.get("pin_memory") != "True" else ", by way of the one that pins it")
+        )
+    if steady.left_out:
+        lines.append(
+            f"left out: {counted(len(steady.left_out), 'very long step')}, of up to"
+            f" {max(steady.left_out):.1f} s, as for a compilation, a checkpoint or a validation"
+        )
+    slow = stats.slowest[0] if stats.slowest else None
+    if kind == "bursty" and slow is not None and bursts is not None:
+        typical = sum(stage.mean_s for stage in stats.stages.values())
+        if slow.total_s > 20 * typical and slow.total_s > 0.3 * bursts.mean_s:
+            name = f" ({slow.path})" if slow.path else ""
+            lines.append(
+                f"sample {slow.index:,}{name} took {slow.total_s:.2f} s, "
+                f"{slow.total_s / max(typical, 1e-9):,.0f} times the mean"
+            )
+    return lines

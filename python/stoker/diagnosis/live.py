@@ -1,0 +1,68 @@
+"""``DataLoader(…, progress=True)``: one line that says how the loader does, while it does."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from ..stats.meter import Reading
+from ..stats.records import LoaderStats
+from .recording import Recording
+from .verdict import judge
+
+TERMINAL_S, LOG_S = 0.5, 30.0  # between two lines, on a terminal and elsewhere
+WIDTH = 100
+Since = Callable[[Reading | None], tuple[LoaderStats, Reading]]
+
+
+def line_for(now: Recording, lately: LoaderStats) -> str:
+    """The line: rate, wait and queue of late, and the verdict on the whole run so far."""
+    verdict = judge(now)
+    parts = [f"stoker: {lately.images_per_s:,.0f} images/s", f"waiting {lately.wait_share:.0%}"]
+    ready = [step.ready for step in now.steps[-lately.batches :] if step.ready >= 0]
+    if ready and lately.batches:
+        parts.append(f"queue {sum(ready) / len(ready):.1f} of {max(len(lately.queue) - 1, 1)}")
+    kind = "too early to tell" if verdict.kind == "unknown" else verdict.kind
+    parts.append(f"{kind} ({verdict.cause})" if verdict.cause and verdict.kind == "loader-bound" else kind)
+    return " · ".join(parts)
+
+
+class LiveLine:
+    """Writes the line to ``out`` (standard error), over itself on a terminal. Threads: the consumer's."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out
+        self._next_s = 0.0
+        self._open = False
+        self._last: Reading | None = None  # behind the line before
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_last": None}  # a copy has measured nothing
+
+    def due(self) -> bool:
+        return time.perf_counter() >= self._next_s
+
+    def show(self, recording: Callable[[], Recording], since: Since) -> None:
+        """Writes the line, where it is time; both are called only then. ``since``: the record since a reading
+        (None: the start), and the reading now."""
+        if not self.due():
+            return
+        out = self._out or sys.stderr
+        terminal = out.isatty()
+        first = self._next_s == 0.0
+        self._next_s = time.perf_counter() + (TERMINAL_S if terminal else LOG_S)
+        lately, self._last = since(self._last)
+        if first:
+            return  # the first line stands for what comes behind it
+        line = line_for(recording(), lately)
+        out.write(f"\r{line[:WIDTH]:<{WIDTH}}" if terminal else line + "\n")
+        out.flush()
+        self._open = terminal
+
+    def end(self) -> None:
+        """The epoch is over: what is printed next begins a line of its own."""
+        if self._open:
+            (self._out or sys.stderr).write("\n")
+            self._open = False

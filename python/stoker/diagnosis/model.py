@@ -1,0 +1,109 @@
+"""How fast a loader would go with other settings, from what was measured.
+
+Note [The throughput model]
+An image costs its worker `cpu_s` on a core and `asleep_s` waiting for storage; the rest of the process
+(the step's own CPU work, its threads) uses `other_cpu_s` for it. W workers on K cores, of which other
+processes use E (the ranks of one job share K - E evenly), and a step that takes `step_s` an image, then
+pass at most
+
+    W / (cpu_s + asleep_s)               the workers, if each has a core when it wants one
+    (K - E) / (cpu_s + other_cpu_s)      the cores
+    1 / step_s                           the step
+
+images a second, the smallest of which counts; without workers, everything stands in one line:
+1 / (cpu_s + asleep_s + step_s). Cores are taken as equal: nothing is known of caches and memory bandwidth,
+so a prediction for many more workers is an upper bound. What is predicted is the measured throughput times
+the ratio of the model's two values, which cancels what the model leaves out of both.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from .recording import Recording
+from .steady import steady_of
+from .verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loader and its loop. Times are seconds per image. See Note [The throughput model]."""
+
+    workers: int
+    cores: float
+    cpu_s: float
+    asleep_s: float
+    other_cpu_s: float
+    step_s: float
+
+    def rate(self) -> float:
+        """Images per second."""
+        if self.workers == 0:
+            return 1 / max(self.cpu_s + self.asleep_s + self.step_s, 1e-12)
+        return min(self.loader_rate(), 1 / max(self.step_s, 1e-12))
+
+    def loader_rate(self) -> float:
+        """Images per second with a step that takes no time of its own; workers > 0."""
+        alone = self.workers / max(self.cpu_s + self.asleep_s, 1e-12)
+        return min(alone, self.cores / max(self.cpu_s + self.other_cpu_s, 1e-12))
+
+    def with_cost(self, share: float) -> Model:
+        """With images that cost the workers ``share`` of the CPU time that they do now."""
+        return replace(self, cpu_s=self.cpu_s * share)
+
+    def best_workers(self, most: int) -> int:
+        """The fewest workers, of 1 to ``most``, that bring 98 % of what any of these counts does."""
+        rates = [replace(self, workers=n).rate() for n in range(1, most + 1)]
+        return next(n for n, rate in enumerate(rates, 1) if rate >= 0.98 * max(rates))
+
+
+def model_of(recording: Recording, verdict: Verdict) -> Model | None:
+    """The model of a recorded run; None where too little is known."""
+    stats = recording.stats
+    usage, system = stats.usage, stats.system
+    if stats.samples == 0 or usage.work_s <= 0 or verdict.pace <= 0:
+        return None
+    return Model(
+        workers=stats.workers,
+        cores=system.my_cores,
+        cpu_s=usage.cpu_s / stats.samples,
+        asleep_s=usage.asleep_s / stats.samples,
+        other_cpu_s=max(0.0, system.process_cpu_s - usage.cpu_s) / stats.samples,
+        step_s=1 / verdict.pace,
+    )
+
+
+def steady_rate(recording: Recording) -> float:
+    """Measured images per second, first batches apart."""
+    stats = recording.stats
+    steady = steady_of(recording)
+    if steady.time_s <= 0 or stats.batches == 0:
+        return 0.0
+    return stats.samples / stats.batches * steady.steps / steady.time_s
+
+
+def predicted(measured: float, now: Model, then: Model) -> float:
+    """Images per second with ``then`` in place of ``now``, at which ``measured`` was measured."""
+    rate = measured * then.rate() / now.rate()
+    if then.workers > 0 and math.isfinite(then.step_s):
+        rate = min(rate, 1 / max(then.step_s, 1e-12))
+    return rate
+
+
+def throughput_with(
+    recording: Recording, verdict: Verdict, workers: int | None = None, cost_share: float = 1.0
+) -> float:
+    """Steady images per second predicted for a recorded run with another number of workers, or with images
+    that cost their worker ``cost_share`` of the CPU time that they do (one of ``recording.variants``).
+
+    0: too little is known.
+    """
+    now = model_of(recording, verdict)
+    measured = steady_rate(recording)
+    if now is None or measured <= 0:
+        return 0.0
+    then = now.with_cost(cost_share)
+    if workers is not None:
+        then = replace(then, workers=workers)
+    return predicted(measured, now, then)

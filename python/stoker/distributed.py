@@ -1,0 +1,46 @@
+"""Shards for ranks: what ``DataLoader(shard="auto")`` puts in place of a sampler."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch.distributed
+from torch.utils.data.distributed import DistributedSampler
+
+__all__ = ["ShardSampler", "rank_and_world_size"]
+
+
+def rank_and_world_size() -> tuple[int, int]:
+    """This process's rank, and how many there are: of torch.distributed, else RANK and WORLD_SIZE.
+
+    Raises:
+        ValueError: one of the variables is set without the other, or is no number in range.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    rank, world_size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if rank is None and world_size is None:
+        return 0, 1
+    try:
+        numbers = int(rank or ""), int(world_size or "")
+    except ValueError:
+        raise ValueError(f"RANK and WORLD_SIZE must be ints, got {rank!r} and {world_size!r}") from None
+    if not 0 <= numbers[0] < numbers[1]:
+        raise ValueError(f"RANK {numbers[0]} is not below WORLD_SIZE {numbers[1]}")
+    return numbers
+
+
+class ShardSampler(DistributedSampler[Any]):
+    """torch's DistributedSampler, which goes on to the next epoch by itself.
+
+    Each pass uses ``epoch`` and moves on; ``set_epoch`` says which one the next pass is. The order is
+    that of torch's class for the same seed and epoch.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        # Begun late: a loader makes iterators that it does not use.
+        order = super().__iter__()
+        self.epoch += 1
+        yield from order
