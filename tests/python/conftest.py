@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +18,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from both_paths import Numbers
+from hypothesis import HealthCheck, settings
 from index_helpers import epoch, loader_of
+from photographs import photo_like
 from PIL import Image
 
 import stoker
 from stoker import ImageList, transforms
+
+# An example is not wrong for taking long: the machine may be busy with something else.
+settings.register_profile("stoker", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("stoker")
 
 # Imports once, then runs each job in a fork, so that a test on a process of its own need not wait
 # for torch. The fork leaves by the interpreter's own exit, as a script does.
@@ -59,6 +68,11 @@ class Finished:
 
 
 RunScript = Callable[..., Finished]
+
+
+def plain(value: Any) -> str:
+    """A parameter's name in a test's, without addresses: the same in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -126,15 +140,6 @@ def encode(image: Image.Image, file_format: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def photo_like(width: int, height: int, seed: int = 0) -> Image.Image:
-    """Gradients with noise: compresses as a photograph does, and no two places look alike."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:height, 0:width]
-    waves = [np.sin(x / rng.uniform(3, 30) + y / rng.uniform(3, 30) + rng.uniform(0, 6)) for _ in range(3)]
-    pixels = 127 + 90 * np.stack(waves, axis=-1) + rng.normal(0, 12, (height, width, 3))
-    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-
-
 OLD_S = 1_600_000_000  # a time of change: the decode index leaves out what has just changed
 
 
@@ -143,6 +148,13 @@ def leave_alone(folder: Path) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     for number, file in enumerate(files):
         os.utime(file, (OLD_S + number, OLD_S + number))
+
+
+def change_now(file: Path) -> None:
+    """Make it look as if the file had just been changed: in ten minutes, as a busy machine may take
+    longer to come to it than the two seconds for which a change is new."""
+    soon = time.time() + 600
+    os.utime(file, (soon, soon))
 
 
 def write_photos(folder: Path, count: int, **options: Any) -> list[Path]:
@@ -225,6 +237,12 @@ def all_indices(loader: Any) -> list[int]:
 def labelled(numbered: list[Path]) -> ImageList:
     """40 samples, each labelled with its index."""
     return ImageList(numbered, range(40), transforms.CenterCrop(8))
+
+
+@pytest.fixture(params=["native", "python"])
+def dataset(request: pytest.FixtureRequest) -> Any:
+    """40 samples, each labelled with its index, on the path that the test is for."""
+    return request.getfixturevalue("labelled") if request.param == "native" else Numbers(40)
 
 
 @pytest.fixture(scope="session")

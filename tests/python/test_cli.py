@@ -57,6 +57,15 @@ def test_bench_measures(images: Path, workload: str) -> None:
     assert sum(result.stage_s_per_image.values()) > 0
 
 
+@pytest.mark.parametrize("clock", ["measure_span_ns", "measure_usage_ns"])
+def test_another_program_makes_measuring_no_dearer(
+    images: Path, monkeypatch: pytest.MonkeyPatch, clock: str
+) -> None:
+    real, disturbed = getattr(stoker._C, clock), iter([1e9])
+    monkeypatch.setattr(stoker._C, clock, lambda times: next(disturbed, 0.0) or real(times))
+    assert 0 < run_bench(images, "W1", workers=1, batch=5, epochs=1).clock_share < 0.01
+
+
 def test_workloads_differ() -> None:
     assert len({workload_transform(w) for w in WORKLOADS}) == len(WORKLOADS)
     with pytest.raises(ValueError, match="W9"):

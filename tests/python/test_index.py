@@ -163,15 +163,15 @@ def test_workers_do_not_change_what_is_recorded(original: Path, tmp_path: Path) 
 def test_report_says_what_the_index_did(original: Path, own_cache: Path) -> None:
     loader = loader_of(original)
     epoch(loader)
-    assert "decode index: being built; the next epoch decodes less" in loader.report()
+    assert "decode index: being built; the next epoch decodes less" in loader.report(details=True)
     written(loader)
     again = loader_of(original)
     epoch(again)
     saved = again.stats().index.saved_share
-    assert f"decode index: 100% of samples used it, which saved {saved:.0%} of their" in again.report()
+    assert f"decode index: 100% of samples used it, which saved {saved:.0%} of their" in again.report(True)
     without = loader_of(original, index=None)
     epoch(without)
-    assert "decode index" not in without.report()
+    assert "decode index:" not in without.report(details=True)
 
 
 def test_stats_as_plain_numbers(original: Path, own_cache: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OLD_S, encode, leave_alone, photo_like, write_photos
+from conftest import OLD_S, change_now, encode, leave_alone, photo_like, write_photos
 from index_helpers import (
     MODES,
     cached,
@@ -201,12 +201,12 @@ def test_rejected_entries_are_reported(data: Path, own_cache: Path) -> None:
     change_all(data, CHANGES["another image"])
     epoch(loader)
     assert loader.stats().index.rejected == 3
-    assert "3 entries were not their files' and went unused" in loader.report()
+    assert "3 entries were not their files' and went unused" in loader.report(details=True)
 
 
 def test_what_has_just_changed_gets_no_entry(data: Path, own_cache: Path, expected: list[Any]) -> None:
     files = sorted(data.rglob("*.jpg"))
-    os.utime(files[3])
+    change_now(files[3])
     loader = loader_of(data)
     assert same(epoch(loader), expected)
     assert (loader.stats().index.recorded, loader.stats().index.unknown) == (15, 1)

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import OLD_S, RunScript, leave_alone, photo_like, write_photos
+from conftest import OLD_S, RunScript, change_now, leave_alone, photo_like, write_photos
 from index_helpers import cached, counts, epoch, loader_of, report, run, same
 
 from stoker.index import FILE_NAME
@@ -105,7 +105,7 @@ def test_images_of_every_kind(tmp_path: Path) -> None:
 
 
 def test_what_changed_a_moment_ago_is_left_for_later(data: Path) -> None:
-    os.utime(data / "a" / "000.jpg")
+    change_now(data / "a" / "000.jpg")
     built = run(data)
     assert "1 changed a moment ago: run the command again for them" in built.out
     assert counts(report(data, "--info")) == {"checkpoints": 15, "unknown": 1}

@@ -56,7 +56,7 @@ def test_verify_finds_entries_of_other_files(data: Path, own_cache: Path, behind
             assert same(epoch(loader, seed), epoch(loader_of(data, pixels=mode, index=None), seed))
         stats = loader.stats().index
         assert (stats.used, stats.rejected) == (3 * 14, 3 * 2)
-        assert "stoker index DIR --verify tells which" in loader.report()
+        assert "stoker index DIR --verify tells which" in loader.report(details=True)
 
 
 def test_verify_compares_sizes_and_orientations(data: Path) -> None:
@@ -95,15 +95,15 @@ def large(tmp_path: Path) -> Path:
 KILLED_AT = """
 import contextlib
 import stoker._progress, stoker.cli
-which, images = sys.argv.pop(1), int(sys.argv.pop(1))
+which, images, awaited = sys.argv.pop(1), int(sys.argv.pop(1)), sys.argv.pop(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @contextlib.contextmanager
 def progress(console, what):
     def on_progress(done, total):
         if done >= images:
-            if which == "SIGKILL":
-                time.sleep(0.3)  # the last portion is on its way to the disk
+            while awaited and not os.path.exists(awaited):
+                time.sleep(0.01)  # the first portion is on its way to the disk
             os.kill(os.getpid(), getattr(signal, which))
     yield on_progress
 
@@ -117,7 +117,7 @@ def test_ctrl_c_keeps_what_is_done(data: Path, tmp_path: Path, run_script: RunSc
     for number in range(300):
         (data / "a" / f"copy{number}.jpg").hardlink_to(data / "a" / "000.jpg")
     arguments = ["index", data, "--workers", 2, *(["--json"] if as_json else [])]
-    stopped = run_script(KILLED_AT, "SIGINT", 64, *arguments)
+    stopped = run_script(KILLED_AT, "SIGINT", 64, "", *arguments)
     assert (stopped.returncode, stopped.stderr) == (130, "")
     done = entries(data / FILE_NAME)
     assert 64 <= done < 316
@@ -138,12 +138,13 @@ def test_ctrl_c_keeps_what_is_done(data: Path, tmp_path: Path, run_script: RunSc
 def test_ctrl_c_counts_what_is_done(data: Path, run_script: RunScript) -> None:
     for number in range(300):
         (data / "a" / f"copy{number}.jpg").hardlink_to(data / "a" / "000.jpg")
-    stopped = run_script(KILLED_AT, "SIGINT", 64, "index", data, "--workers", 2, "--json")
+    stopped = run_script(KILLED_AT, "SIGINT", 64, "", "index", data, "--workers", 2, "--json")
     assert json.loads(stopped.stdout)["checkpoints"] == entries(data / FILE_NAME)
 
 
 def test_a_killed_build_goes_on(large: Path, run_script: RunScript) -> None:
-    killed = run_script(KILLED_AT, "SIGKILL", 472, "index", large, "--workers", 2, timeout=120)
+    file = large / FILE_NAME
+    killed = run_script(KILLED_AT, "SIGKILL", 472, file, "index", large, "--workers", 2, timeout=120)
     assert killed.returncode == -9
     done = entries(large / FILE_NAME)
     assert 0 < done < 480
@@ -156,7 +157,7 @@ def test_a_killed_build_goes_on(large: Path, run_script: RunScript) -> None:
 
 
 def test_killed_before_anything_was_written(data: Path, run_script: RunScript) -> None:
-    killed = run_script(KILLED_AT, "SIGKILL", 1, "index", data, "--workers", 1)
+    killed = run_script(KILLED_AT, "SIGKILL", 1, "", "index", data, "--workers", 1)
     assert killed.returncode == -9
     assert counts(report(data)) == {"checkpoints": 16}
     assert counts(report(data, "--verify")) == {"good": 16}

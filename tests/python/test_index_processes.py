@@ -90,14 +90,14 @@ assert loader.stats().index.used - before == 16
 def test_stats_in_a_child_leave_the_parents_index_alone(original: Path, own_cache: Path) -> None:
     loader = loader_of(original)
     next(iter(loader))
-    assert loader._opened is not None
+    assert loader._cores._opened is not None
 
     class Locked:
         @property
         def problem(self) -> str:
             raise AssertionError("a thread of the parent may have held its lock when this process began")
 
-    loader._opened = (os.getpid() + 1, Locked())  # type: ignore[assignment]  # as after a fork
+    loader._cores._opened = (os.getpid() + 1, b"", Locked())  # type: ignore[assignment]  # as after a fork
     assert loader.stats().index_problem == ""
     assert loader.report()
 
@@ -198,7 +198,7 @@ def test_exit_waits_for_the_index_to_be_written(data: Path, tmp_path: Path, run_
     write_photos(data / "a", 4)
     code = """
 import atexit, fcntl
-from stoker.dataloader import _stop_all
+from stoker._cores import _stop_all
 from stoker import DataLoader, ImageFolder, transforms as T
 pid = os.fork()
 if pid == 0:  # another writer, for a second

@@ -40,15 +40,16 @@ def test_a_native_plan(original: Path, own_cache: Path) -> None:
     plan = loader.plan()
     assert (plan.native, plan.reason) == (True, "")
     assert list(dict(plan.parts)) == [
-        "dataset", "read", "decode", "index", "transform", "collate", "workers",
+        "dataset", "read", "decode", "index", "transform", "collate", "workers", "memory",
     ]  # fmt: skip
     text = parts(loader)
     assert text["dataset"] == "ImageFolder(data), 16 samples, 2 classes"
     assert text["read"] == "files, 2 batches ahead"
     assert text["decode"] == "JPEG: own decoder, fast pixels · other formats: OpenCV"
     assert text["transform"] == "RandomResizedCrop + RandomHorizontalFlip + ToDtype + Normalize"
-    assert text["collate"] == "float32 [32, 3, 64, 64], 1.6 MB a batch, at most 4 alive"
-    assert text["workers"] == f"2 of {_cpus.usable_cores()} cores"
+    assert text["collate"] == "float32 [32, 3, 64, 64], 1.6 MB a batch"
+    assert text["workers"] == f"2 threads, of {_cpus.usable_cores()} cores (as given)"
+    assert text["memory"] == "at most 4 batches alive: 6 MB, and up to 50 MB of workers' buffers"
     assert str(plan).startswith("Stoker plan: native\n  dataset     ImageFolder(data)")
     assert cached(own_cache) == []  # a plan makes nothing
 
@@ -69,14 +70,14 @@ def test_a_plan_tells_the_arguments(original: Path, own_cache: Path) -> None:
     assert text["read"] == "files, 1 batches ahead"
     assert "fast pixels, reduced while decoding" in text["decode"]
     assert text["collate"].startswith("uint8 [8, 3, 20, 30]")
-    assert text["collate"].endswith("at most 3 alive")
+    assert text["memory"].startswith("at most 3 batches alive")
     assert text["workers"] == "none: the training loop's own thread"
     assert text["ignored"] == "worker_init_fn: the native path has no worker processes"
     auto = parts(DataLoader(dataset, batch_size=None, prefetch_factor=5, pixels="exact"))
     assert auto["read"] == "files, 5 batches ahead"
     assert "exact pixels" in auto["decode"]
     assert auto["collate"].startswith("uint8 [batch, 3, 20, 30]")
-    assert auto["collate"].endswith("at most 7 alive")
+    assert auto["memory"] == "at most 7 batches alive"
     assert auto["workers"].endswith("cores (auto)")
 
 
@@ -102,13 +103,16 @@ class Stream(torch_data.IterableDataset[int]):
 def test_a_plan_that_is_not_native() -> None:
     plan = DataLoader(Squares()).plan()
     assert (plan.native, plan.index_coverage, plan.index_saves) == (False, None, None)
-    assert plan.reason == "Squares is not one of Stoker's datasets"
+    assert plan.reason == "Squares is a dataset that only Python can read (see stoker_sample)"
     assert str(plan) == (
         "Stoker plan: Python (torch's own iteration), because\n"
-        "  Squares is not one of Stoker's datasets\n"
-        "  dataset     Squares, 1,234 samples"
+        "  Squares is a dataset that only Python can read (see stoker_sample)\n"
+        "  dataset     Squares, 1,234 samples\n"
+        "  collate     default_collate\n"
+        "  workers     none: the training loop's own thread\n"
+        "  memory      one batch at a time"
     )
-    assert dict(DataLoader(Stream()).plan().parts) == {"dataset": "Stream"}
+    assert dict(DataLoader(Stream()).plan().parts)["dataset"] == "Stream"
 
 
 @pytest.mark.parametrize("index", ["auto", "path"])
@@ -213,3 +217,11 @@ def test_the_plans_savings_are_about_what_is_measured(
     assert saves is not None
     assert 0 < saves < 1
     assert abs(saves - measured.saved_share) < 0.1, (saves, measured.saved_share)
+
+
+def test_workers_that_processes_share(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_cpus, "usable_cores", lambda: 16)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    text = parts(DataLoader(ImageFolder(original, T.CenterCrop(8)), 4, index=None))
+    assert text["workers"].startswith("3 threads, of ")
+    assert text["workers"].endswith("cores (auto, shared by 4 processes)")
