@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-cpp test-python test-asan test-tsan fuzz install-clang test-neon lint format bench clean
+.PHONY: help deps build demo test test-cpp test-python test-browser test-asan test-tsan fuzz install-clang test-neon lint format bench clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -18,6 +18,8 @@ APT := g++ cmake make ninja-build pkg-config ccache python3-dev python3-venv lib
 
 # The torch that a fresh environment gets. Any other works too: install it into .venv first.
 TORCH := torch==2.13.0
+# Of which the tests take the transforms; without what it depends on, which would be another torch.
+TORCHVISION := torchvision==0.28.0
 
 help:
 	@echo "make demo       train a small network fed by torch's DataLoader, then by Stoker, and compare"
@@ -25,6 +27,7 @@ help:
 	@echo "make test       all tests, C++ and Python"
 	@echo "make lint       clang-format, clang-tidy, ruff, mypy"
 	@echo "make bench      the C++ micro-benchmarks and stoker bench"
+	@echo "make test-browser  the HTML report in headless Chromium (installs it)"
 	@echo "make test-asan  the C++ tests under the address and undefined-behaviour sanitizers"
 	@echo "make test-tsan  the C++ tests under the thread sanitizer"
 	@echo "make fuzz       the fuzz targets, FUZZ_SECONDS=900 each (installs clang)"
@@ -53,6 +56,7 @@ $(STAMPS)/venv: requirements-dev.txt | $(STAMPS)/apt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade pip setuptools wheel
 	@$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install -q --disable-pip-version-check $(TORCH)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps $(TORCHVISION)
 	@touch $@
 
 deps: $(STAMPS)/apt $(STAMPS)/venv
@@ -86,8 +90,15 @@ test-cpp: build
 	@cmake --build build/release --target stoker_tests
 	$(call run_tests,build/release)
 
+# Two at a time, a file each; what looks at the time or at the whole machine comes behind them.
 test-python: build
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
+	@$(BIN)/python -m pytest -m alone
+
+# The HTML report in a real browser, which `make test` does where there is one.
+test-browser: build
+	$(call apt_install,chromium)
+	@STOKER_REQUIRE_CHROMIUM=1 $(BIN)/python -m pytest -q tests/python/test_html_page.py
 
 test-asan: $(STAMPS)/apt
 	@cmake -S . -B build/asan -G Ninja -DSTOKER_TESTS=ON \
