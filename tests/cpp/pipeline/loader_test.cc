@@ -132,10 +132,10 @@ TEST_F(LoaderWorkersTest, AsManyRunAtATimeAsWereAskedFor) {
                                                               /*together=*/workers);
       const auto loader = MakeLoader(workers, 2, executor);
       loader->StartEpoch(0, 0);
-      // The tasks begin together; a batch may still be done before the last gets a core.
-      for (int i = 0; i < 20 && loader->Stats().max_running < workers; ++i) {
-        loader->Submit(std::vector<int64_t>(2000, 0));
-        loader->Next();
+      // The tasks begin together, and the batch is long enough for the last of them to get a core.
+      loader->Submit(std::vector<int64_t>(50'000, 0));
+      while (loader->Stats().max_running < workers &&
+             !loader->WaitReady(std::chrono::milliseconds(1))) {
       }
       EXPECT_TRUE(executor->met()) << testing::KindName(kind) << ", workers " << workers;
       EXPECT_EQ(loader->Stats().max_running, workers);
