@@ -4,6 +4,8 @@
 
 #ifdef __linux__
 #include <sys/resource.h>
+
+#include <ctime>
 #endif
 
 namespace stoker {
@@ -11,10 +13,12 @@ namespace stoker {
 ThreadUsage ReadThreadUsage() {
   ThreadUsage usage;
 #ifdef __linux__
+  // Not getrusage's times: those are of the scheduler's last tick, up to 10 ms ago, and what a thread
+  // uses between a tick and its next sleep would be lost.
+  timespec cpu{};
   rusage r{};
-  if (getrusage(RUSAGE_THREAD, &r) == 0) {
-    const auto ns = [](const timeval& t) { return t.tv_sec * 1'000'000'000 + t.tv_usec * 1'000; };
-    usage = {ns(r.ru_utime) + ns(r.ru_stime), r.ru_nvcsw};
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu) == 0 && getrusage(RUSAGE_THREAD, &r) == 0) {
+    usage = {int64_t{cpu.tv_sec} * 1'000'000'000 + cpu.tv_nsec, r.ru_nvcsw};
   }
 #endif
   return usage;

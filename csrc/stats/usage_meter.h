@@ -2,9 +2,9 @@
 // what tells a slow image from a slow disk, and both from a thread that got no core.
 //
 // Two spans alternate: "read" (a sample's file) and "work" (everything else while the worker runs).
-// The kernel is asked between them, by getrusage(RUSAGE_THREAD), about 0.5 µs a call, and not more
-// often than every 100 µs, so that it costs at most 1 % of a worker's time; of samples that are
-// quicker than that, all counts as work, but for a read that takes longer itself.
+// The kernel is asked between them, about 0.8 µs a time, and not more often than every 100 µs, so
+// that it costs at most 1 % of a worker's time; of samples that are quicker than that, all counts as
+// work, but for a read that takes longer itself.
 //
 // Threads: Begin, SampleBegins, HasRead and End by the worker, and all between a Begin and its End
 // by one thread; AddTo by anybody at any time. Never fails; where the kernel does not tell
@@ -20,7 +20,7 @@ namespace stoker {
 
 // Of the calling thread, since it began.
 struct ThreadUsage {
-  int64_t cpu_ns = 0;  // user and system
+  int64_t cpu_ns = 0;  // user and system, up to this moment (CLOCK_THREAD_CPUTIME_ID)
   int64_t sleeps = 0;  // times that it gave up its core to wait for something (ru_nvcsw)
 };
 ThreadUsage ReadThreadUsage();

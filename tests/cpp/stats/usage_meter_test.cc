@@ -152,6 +152,21 @@ TEST(ThreadUsage, AThreadThatSleepsUsesNoCoreAndSaysThatItSlept) {
     ASSERT_LT(NowNs() - begin, int64_t{60} * 1000 * kMs);
   }
 }
+
+// Spells that are shorter than a tick of the scheduler, as of a worker whose queue is soon full again.
+TEST(ThreadUsage, SeesTheCpuTimeOfShortSpellsBetweenSleeps) {
+  const int64_t before_all = ReadThreadUsage().cpu_ns;
+  int64_t cpu_ns = 0;
+  for (int spell = 0; spell < 100; ++spell) {
+    const int64_t before = ReadThreadUsage().cpu_ns;
+    const int64_t begin = NowNs();
+    while (NowNs() - begin < kMs) {
+    }
+    cpu_ns += ReadThreadUsage().cpu_ns - before;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_GT(cpu_ns, 3 * (ReadThreadUsage().cpu_ns - before_all) / 4) << "the sleeps cost little";
+}
 #endif
 
 }  // namespace
