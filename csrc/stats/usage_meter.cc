@@ -13,19 +13,28 @@ namespace stoker {
 ThreadUsage ReadThreadUsage() {
   ThreadUsage usage;
 #ifdef __linux__
-  // Not getrusage's times: those are of the scheduler's last tick, up to 10 ms ago, and what a thread
-  // uses between a tick and its next sleep would be lost.
-  timespec cpu{};
   rusage r{};
-  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu) == 0 && getrusage(RUSAGE_THREAD, &r) == 0) {
-    usage = {int64_t{cpu.tv_sec} * 1'000'000'000 + cpu.tv_nsec, r.ru_nvcsw};
+  if (getrusage(RUSAGE_THREAD, &r) == 0) {
+    const auto ns = [](const timeval& t) { return t.tv_sec * 1'000'000'000 + t.tv_usec * 1'000; };
+    usage = {ns(r.ru_utime) + ns(r.ru_stime), r.ru_nvcsw};
+  }
+#endif
+  return usage;
+}
+
+ThreadUsage ReadThreadUsageExactly() {
+  ThreadUsage usage = ReadThreadUsage();
+#ifdef __linux__
+  timespec cpu{};
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu) == 0) {
+    usage.cpu_ns = int64_t{cpu.tv_sec} * 1'000'000'000 + cpu.tv_nsec;
   }
 #endif
   return usage;
 }
 
 void UsageMeter::Begin(int64_t now_ns) {
-  last_ = reading_();
+  last_ = at_ends_();
   last_ns_ = now_ns;
 }
 
@@ -53,7 +62,7 @@ void UsageMeter::HasRead(int64_t now_ns) {
   last_ns_ = now_ns;
 }
 
-void UsageMeter::End(int64_t now_ns) { EndWork(now_ns, reading_()); }
+void UsageMeter::End(int64_t now_ns) { EndWork(now_ns, at_ends_()); }
 
 void UsageMeter::EndWork(int64_t now_ns, const ThreadUsage& usage) {
   Increase(&work_ns_, now_ns - last_ns_);

@@ -2,9 +2,12 @@
 // what tells a slow image from a slow disk, and both from a thread that got no core.
 //
 // Two spans alternate: "read" (a sample's file) and "work" (everything else while the worker runs).
-// The kernel is asked between them, about 0.8 µs a time, and not more often than every 100 µs, so
-// that it costs at most 1 % of a worker's time; of samples that are quicker than that, all counts as
-// work, but for a read that takes longer itself.
+// The kernel is asked between them, by getrusage(RUSAGE_THREAD), about 0.5 µs a call, and not more
+// often than every 100 µs, so that it costs at most 1 % of a worker's time; of samples that are
+// quicker than that, all counts as work, but for a read that takes longer itself. The CPU times of
+// getrusage are those of the scheduler's last tick, which evens out over the samples of a spell; at
+// both its ends the thread's exact clock is read, or what was used since the last tick would be
+// lost.
 //
 // Threads: Begin, SampleBegins, HasRead and End by the worker, and all between a Begin and its End
 // by one thread; AddTo by anybody at any time. Never fails; where the kernel does not tell
@@ -20,10 +23,13 @@ namespace stoker {
 
 // Of the calling thread, since it began.
 struct ThreadUsage {
-  int64_t cpu_ns = 0;  // user and system, up to this moment (CLOCK_THREAD_CPUTIME_ID)
+  int64_t cpu_ns = 0;  // user and system
   int64_t sleeps = 0;  // times that it gave up its core to wait for something (ru_nvcsw)
 };
+// Up to the scheduler's last tick, which may be 10 ms ago.
 ThreadUsage ReadThreadUsage();
+// Up to this moment. A thread whose time is up may lose its core in this.
+ThreadUsage ReadThreadUsageExactly();
 
 // Sums over workers and samples.
 struct UsageTotals {
@@ -44,7 +50,9 @@ class UsageMeter {
   using Reading = ThreadUsage (*)();
   static constexpr int64_t kLeastSpanNs = 100'000;
 
-  explicit UsageMeter(Reading reading = &ReadThreadUsage) : reading_(reading) {}
+  // `at_ends`: for Begin and End.
+  explicit UsageMeter(Reading reading = &ReadThreadUsage, Reading at_ends = &ReadThreadUsageExactly)
+      : reading_(reading), at_ends_(at_ends) {}
 
   // The worker starts to run, on the calling thread.
   void Begin(int64_t now_ns);
@@ -66,6 +74,7 @@ class UsageMeter {
   void EndWork(int64_t now_ns, const ThreadUsage& usage);
 
   const Reading reading_;
+  const Reading at_ends_;
   // The worker's own: where the present span began.
   ThreadUsage last_;
   int64_t last_ns_ = 0;
