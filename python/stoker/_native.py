@@ -253,9 +253,11 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
                 return [images, targets]
             data = [images, collate(tuple(targets))]
         else:
+            began = time.perf_counter_ns()
             several = targets.tolist() if isinstance(targets, torch.Tensor) else targets
             samples = list(zip(images.unbind(0), several))
             data = collate(samples if self._auto_collation else samples[0])
+            self._meter.collate.record(time.perf_counter_ns() - began)
         if self._pin_memory:
             pin: Any = _utils.pin_memory.pin_memory
             data = pin(data, self._pin_memory_device)

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 from recordings import CURES, recording
 
+from stoker import Durations
 from stoker.diagnosis import Recording, Verdict, judge
 from stoker.diagnosis.html_report import html_report
 
@@ -19,8 +20,16 @@ def with_cures(run: Recording) -> Verdict:
     return dataclasses.replace(judge(run), cures=CURES)
 
 
+def with_collate_fn(run: Recording) -> Recording:
+    """In the training loop's thread, for half of its wait."""
+    stats = run.stats
+    collate = Durations(stats.batches, stats.wait.total_s / 2)
+    return dataclasses.replace(run, stats=dataclasses.replace(stats, collate=collate))
+
+
 RUNS = {
     "native": recording(),
+    "collate": with_collate_fn(recording()),
     "python": recording("python", workers=2),
     "device": recording(device=True),
     "empty": recording(steps=0),

@@ -207,6 +207,15 @@ def test_less_to_hand_over() -> None:
     assert "hand-over" not in cures(recording_of())
 
 
+def test_larger_batches_where_the_loop_takes_long_to_be_handed_them() -> None:
+    steps = tuple(dataclasses.replace(s, ready=2) for s in steps_of(0.06, 0.04))
+    recording = recording_of(steps=steps, variants={"uint8": 0.5})
+    assert judge(recording).cause == "hand-over"
+    found = cures(recording)
+    assert list(found) == ["batches"]  # nothing that makes the workers quicker
+    assert "64 samples" in found["batches"].how
+
+
 @pytest.mark.parametrize(
     ("own", "strangers", "stolen", "key", "words"),
     [
@@ -239,6 +248,13 @@ def test_a_datasets_own_reading() -> None:
     cure = cures(recording)["fetch"]
     assert cure.images_per_s == 0
     assert "fetch" not in cures(recording_of())
+
+
+def test_a_collate_fn_in_the_loops_thread() -> None:
+    found = cures(recording_of(collate=durations(BATCHES, 5.0)))
+    assert found["collate"].images_per_s == 0
+    assert "on the device" in found["collate"].how
+    assert "collate" not in cures(recording_of())
 
 
 def bursty(every: int, wait_s: float) -> Recording:

@@ -146,6 +146,23 @@ def test_the_chain_fills_boxes_as_far_as_their_shares_and_leads_to_the_step() ->
     assert copy == pytest.approx(96 * shares(label)[3], abs=0.5)
 
 
+def test_the_chain_has_a_collate_fn_where_it_runs() -> None:
+    page, stats = page_of("collate"), RUNS["collate"].stats
+    chain = pictures(page)["chain"]
+    label = chain.attrib["aria-label"]
+    names = re.findall(r"(?:: |, )([a-z_ ]+?) (?:[\d.]+%|none)", label)
+    assert names == ["storage", "read", "decode", "transform", "copy", "collate_fn", "step"]
+    share = stats.wait.total_s / 2 / (stats.wait.total_s + stats.step.total_s)
+    assert shares(label)[4] == pytest.approx(share, abs=0.0051)
+    (collate,) = heights(chain, "collate")
+    assert collate == pytest.approx(96 * share, abs=0.01)
+    arrows = [path for path in chain.findall(f"{SVG}path") if "v10 z" in path.attrib["d"]]
+    assert len(arrows) == 6
+    assert "thread, took 50% of its wait." in page
+    assert "Copy: none" not in page
+    assert "collate_fn" in [row[0] for row in Tags(page).cells]
+
+
 def test_each_step_is_a_bar_of_its_height() -> None:
     run = RUNS["device"]
     drawn = pictures(page_of("device"))["steps"]

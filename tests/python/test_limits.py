@@ -116,6 +116,46 @@ def test_idle_workers_of_a_loop_that_waits_hand_over_slowly() -> None:
     assert hand_over_of(0.8).limit != "hand-over"  # they are busy most of the time
 
 
+def handed(wait_s: float, ready: int, **more: Any) -> Verdict:
+    """Workers with time to spare, and a loop that waits in each step, which finds so many batches ready."""
+    recording = made([wait_s] * 40, busy=0.3, ready_share=1.0, **more)
+    return judge(replace(recording, steps=tuple(replace(s, ready=ready) for s in recording.steps)))
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "kind"), [(0.04, "accelerator-bound"), (0.08, "balanced"), (0.5, "loader-bound")]
+)
+def test_a_loop_that_waits_for_batches_that_are_ready_takes_long_to_take_them(
+    wait_s: float, kind: str
+) -> None:
+    verdict = handed(wait_s, 2)
+    limit = "" if kind == "accelerator-bound" else "hand-over"
+    assert (verdict.kind, verdict.cause, verdict.limit) == (kind, limit, limit)
+    if limit:
+        assert "though the batches were ready; it goes into handing batches over" in verdict.headline
+        assert any("a batch was ready at 100% of requests; to take one over" in e for e in verdict.evidence)
+        assert not any("shared memory" in line for line in verdict.evidence)
+    assert handed(wait_s, 0).limit != "hand-over"
+    assert handed(wait_s, -1).limit != "hand-over"  # not known
+    assert handed(wait_s, 2, fetch=total([30.0])).cause != "hand-over"
+
+
+def test_most_of_the_loss_must_be_handing_over() -> None:
+    recording = made([0.2] * 30 + [0.5] * 30, busy=0.3)
+    for ready, handed_over in ((lambda wait_s: wait_s < 0.3, False), (lambda wait_s: wait_s > 0.3, True)):
+        steps = tuple(replace(s, ready=int(ready(s.wait_s))) for s in recording.steps)
+        assert (judge(replace(recording, steps=steps)).limit == "hand-over") == handed_over
+
+
+def test_what_work_on_the_device_hides_of_a_hand_over_is_no_loss() -> None:
+    recording = made([0.5] * 40, busy=0.3)
+    for idle_s, kind in ((0.0, "accelerator-bound"), (0.4, "loader-bound")):
+        steps = tuple(replace(s, ready=1, device_idle_s=idle_s) for s in recording.steps)
+        verdict = judge(replace(recording, steps=steps))
+        assert verdict.by_device
+        assert (verdict.kind, verdict.limit) == (kind, "hand-over" if idle_s else "")
+
+
 @pytest.mark.parametrize(("asleep", "limit"), [(0.49, "cores"), (0.51, "storage")])
 def test_workers_that_sleep(asleep: float, limit: str) -> None:
     usage = WorkerUsage(100.0, 100 * (1 - asleep), 100 * asleep, 0.0)
@@ -143,6 +183,16 @@ def test_workers_without_a_core(no_core: float, workers_use: float, limit: str) 
     assert limit_of(usage=WorkerUsage(100.0, 70.0, 0.0, 100 * no_core), system=system) == limit
 
 
+def test_the_loops_own_thread_takes_no_core_from_the_loader_while_it_takes_batches() -> None:
+    usage, system = WorkerUsage(100.0, 70.0, 0.0, 30.0), SystemStats(100.0, 2, None, 190.0, 100.0, 195.0)
+    assert limit_of(usage=usage, system=system, wait_cpu_s=40.0) == "oversubscription"
+    assert limit_of(usage=usage, system=system, wait_cpu_s=60.0) == "cores"
+    crowded = judge(made([1.0] * 40, usage=usage, system=system, wait_cpu_s=40.0))
+    assert any("other threads of this process used 0.5 cores" in line for line in crowded.evidence)
+    without = judge(made([1.0] * 40, usage=usage, system=system, wait_cpu_s=60.0, workers=0))
+    assert without.limit == "oversubscription"  # that loads, itself
+
+
 @pytest.mark.parametrize(
     ("used", "throttled", "limit"), [(80.0, 0.2, "cores"), (86.0, 0.0, "quota"), (50.0, 0.3, "quota")]
 )
@@ -159,6 +209,17 @@ def test_the_datasets_own_fetching() -> None:
     assert (verdict.cause, verdict.limit) == ("fetch", "fetch")
     assert judge(made([1.0] * 40, busy=0.2, fetch=total([30.0]))).cause == "fetch"  # no queue would cure it
     assert limit_of(fetch=total([10.0])) == "cores"
+
+
+def test_a_collate_fn_in_the_loops_thread() -> None:
+    verdict = judge(made([1.0] * 40, collate=total([30.0])))
+    assert (verdict.cause, verdict.limit) == ("collate", "collate")
+    assert "mostly for collate_fn; on the native path it runs in the training loop's own" in verdict.headline
+    assert handed(0.5, 2, collate=total([30.0])).cause == "collate"  # and no hand-over
+    assert limit_of(collate=total([10.0])) == "cores"
+    both = {"collate": total([13.0]), "fetch": total([12.0])}
+    assert limit_of(**both) == "collate"
+    assert limit_of(**{**both, "fetch": total([14.0])}) == "fetch"
 
 
 def test_one_slow_sample_is_to_blame_only_where_the_others_had_finished() -> None:

@@ -16,6 +16,7 @@ from both_paths import Sampled
 from conftest import photo_like
 from made_up import durations, on_device, stats_of
 from python_datasets import Opaque
+from torch.utils.data import default_collate
 from undisturbed import undisturbed
 
 from stoker import DataLoader, ImageList, IndexStats, LoaderStats
@@ -120,6 +121,19 @@ def test_samples_that_a_dataset_gives_one_by_one(numbered: list[Path]) -> None:
     loader = DataLoader(Sampled(numbered), 4, num_workers=1)
     stats = run(loader)
     assert (stats.path, stats.samples, stats.fetch.count) == ("native", 40, 40)
+
+
+def slow_collate(samples: list[Any]) -> Any:
+    time.sleep(0.02)
+    return default_collate(samples)
+
+
+def test_a_collate_fn_is_measured_in_the_loops_thread(numbered: list[Path]) -> None:
+    data = ImageList(numbered[:10], range(10), T.CenterCrop(8))
+    stats = run(DataLoader(data, 4, num_workers=1, collate_fn=slow_collate))
+    assert (stats.path, stats.collate.count) == ("native", 3)
+    assert 0.06 <= stats.collate.total_s <= stats.wait.total_s
+    assert run(DataLoader(data, 4, num_workers=1)).collate.count == 0  # the core has stacked them
 
 
 # ---- shares --------------------------------------------------------------------------------------
@@ -248,6 +262,7 @@ def test_a_record_with_everything_in_it() -> None:
         usage=usage,
         index_problem="full",
         fetch=durations(4, 2.0),
+        collate=durations(2, 1.0),
         ahead=2,
         wait_cpu_s=0.25,
     )

@@ -110,7 +110,8 @@ def counts(stats: LoaderStats) -> tuple[int, ...]:
     """All that a loader counts, batches first."""
     stages = [stage.count for stage in stats.stages.values()]
     index = dataclasses.astuple(stats.index)
-    distributions = (stats.wait.count, stats.step.count, stats.batch.count, stats.fetch.count)
+    loops = (stats.wait, stats.step, stats.batch, stats.fetch, stats.collate)
+    distributions = [distribution.count for distribution in loops]
     return (stats.batches, stats.samples, stats.failed_batches, *distributions, *stages, *index)
 
 

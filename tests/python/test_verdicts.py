@@ -31,6 +31,7 @@ LIMIT_WORDS = {
     "quota": "CPU quota",
     "oversubscription": "other threads",
     "fetch": "stoker_sample",
+    "collate": "collate_fn",
 }
 CAUSE_WORDS = {
     "python": "Python",

@@ -18,6 +18,7 @@ from kit import (
     train,
     training_transform,
 )
+from torch.utils.data import default_collate
 
 from stoker import transforms as T
 from stoker._cpus import usable_cores
@@ -55,9 +56,11 @@ def decode_without_workers(data: Path) -> Recording:
 
 @loop("transform", Truth("loader-bound", "transform", "cores"))
 def heavy_transform(data: Path) -> Recording:
-    """Small photographs made large: nearly nothing to decode, much to resize."""
-    loader = native_loader(image_list(photos(data, 64, 48), T.Resize((800, 800))), 8, usable_cores())
-    train(loader, sleeping(0.002))
+    """Small photographs made large: nearly nothing to decode, much to resize; a quick step."""
+    dataset = image_list(photos(data, 64, 48), T.Resize((800, 800)))
+    loader_s = batch_seconds(native_loader(dataset, 8, usable_cores()))
+    loader = native_loader(dataset, 8, usable_cores())
+    train(loader, sleeping(0.3 * loader_s))
     return loader.recording()
 
 
@@ -73,6 +76,15 @@ def validation_within_the_epoch(data: Path) -> Recording:
         time.sleep(60 * loader_s if number == 100 else 0.4 * loader_s)
 
     train(loader, step, seconds=20, batches=150)
+    return loader.recording()
+
+
+@loop("batches of one", Truth("loader-bound", "hand-over", "hand-over"))
+def batches_of_one(data: Path) -> Recording:
+    """The smallest photographs, one at a time: they are ready when the loop asks, and to take one over takes
+    longer than to load it."""
+    loader = native_loader(image_list(photos(data, 32, 24), training_transform(32)), 1, usable_cores())
+    train(loader, lambda number: None)
     return loader.recording()
 
 
@@ -98,6 +110,24 @@ class Fetching:
 def slow_stoker_sample(data: Path) -> Recording:
     """Samples that a database hands over one by one, in the training loop's thread."""
     loader = native_loader(Fetching(photos(data, 160, 120), training_transform(96)), 8, 2)
+    train(loader, sleeping(0.005))
+    return loader.recording()
+
+
+def slow_collate(samples: list[Any]) -> Any:
+    """As one that mixes the samples of a batch."""
+    batch = default_collate(samples)
+    end = time.perf_counter() + 0.01
+    while time.perf_counter() < end:
+        batch[0].float().sum()
+    return batch
+
+
+@loop("slow collate_fn", Truth("loader-bound", "collate", "collate"))
+def slow_collate_fn(data: Path) -> Recording:
+    """On the native path it runs in the training loop's thread, however many workers there are."""
+    dataset = image_list(photos(data, 160, 120), training_transform(96))
+    loader = native_loader(dataset, 8, 2, collate_fn=slow_collate)
     train(loader, sleeping(0.005))
     return loader.recording()
 

@@ -114,10 +114,15 @@ def _worker_links(stats: LoaderStats) -> list[Link]:
 
 
 def _loop_links(stats: LoaderStats) -> list[Link]:
-    """The step; and the device's idleness, where there is a device clock."""
+    """A collate_fn of the user's on the native path; the step; and the device's idleness, where there is a
+    device clock."""
     total = stats.wait.total_s + stats.step.total_s
     wait = f"waits {percent(stats.wait.total_s / total)}" if total > 0 else ""
     links = [Link("step", "step", stats.step.total_s / total if total > 0 else None, wait, "step")]
+    if stats.collate.count > 0 and total > 0:
+        links.insert(
+            0, Link("collate", "collate_fn", stats.collate.total_s / total, "part of the wait", "collate")
+        )
     if stats.device is not None and stats.device.idle.count > 0 and total > 0:
         idle = min(1.0, stats.device.idle.total_s / total)
         links.append(Link("device", "device idle", idle, "for lack of a batch"))
@@ -143,7 +148,7 @@ def chain_picture(recording: Recording, verdict: Verdict) -> Drawn | str:
     critical = _critical(verdict)
     for i, (link, x) in enumerate(zip(links, places)):
         _box(picture, Area(x, TOP, wide, TALL), link, bool(critical) and link.key == critical)
-        if 0 < i <= len(loading):  # behind the step there is no link
+        if i > 0 and link.kind != "device":  # which is behind the step
             _arrow(picture, x - GAP + 4, x - 4, TOP + TALL / 2)
     return picture.svg(), _chain_caption(stats)
 
@@ -211,7 +216,10 @@ def _chain_caption(stats: LoaderStats) -> str:
         words.append(f"The rest of the workers' time: {off}.")
     if stats.path != "native":
         words.append("Sleep, for storage or whatever else, is part of the three boxes behind it.")
-    if stats.path == "native":
+    if stats.collate.count and stats.wait.total_s > 0:
+        share = percent(stats.collate.total_s / stats.wait.total_s)
+        words.append(f"collate_fn, in the training loop's thread, took {share} of its wait.")
+    elif stats.path == "native":
         words.append("Copy: none, as samples are written straight into their batch.")
     else:
         words.append(
@@ -284,6 +292,7 @@ def durations_rows(recording: Recording) -> list[tuple[str, str, Durations]]:
     ]
     rows += [
         ("stoker_sample", "sample", stats.fetch),
+        ("collate_fn", "batch", stats.collate),
         ("reads that slept", "read", stats.usage.slow_reads),
         ("wait", "step", stats.wait),
         ("step", "step", stats.step),

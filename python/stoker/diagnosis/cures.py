@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from ._words import counted
 from .limits import others_of
 from .model import Model, model_of, predicted, steady_rate
 from .recording import Recording
@@ -57,15 +58,27 @@ class _Cures:
         return predicted(self.measured, self.model, then)
 
     def all(self) -> list[Cure]:
+        if self.verdict.cause == "hand-over" and self.recording.stats.path == "native":
+            return self.larger_batches()
         cures = [*self.workers(), *self.settings(), *self.native(), *self.cores(), *self.threads()]
         if self.verdict.limit == "hand-over":
             how = "uint8 in place of float32, crops in place of whole images, one tensor in place of many"
             cures.append(Cure("hand-over", "less to hand over for each batch", 0.0, how))
+        if self.verdict.limit == "collate":
+            how = "stack there, and do the rest (MixUp, CutMix, …) to the batch in the step, on the device"
+            cures.append(Cure("collate", "less work in collate_fn", 0.0, how))
         if self.verdict.limit == "fetch":
             cures.append(
                 Cure("fetch", "a stoker_sample that returns a path", 0.0, "the workers then read the file")
             )
         return cures
+
+    def larger_batches(self) -> list[Cure]:
+        """Fewer of them to take over."""
+        stats = self.recording.stats
+        each = round(stats.samples / max(1, stats.batches))
+        how = f"the loop takes as long to be handed many samples as to be handed {counted(each, 'sample')}"
+        return [Cure("batches", "larger batches", 0.0, how)]
 
     def workers(self) -> list[Cure]:
         """More of them, as far as the cores (or, where they sleep, storage) let that help."""

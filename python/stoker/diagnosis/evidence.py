@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ._words import counted, percent
-from .limits import Limit, inner_threads
+from ._words import counted, duration, percent
+from .limits import Limit, inner_threads, loading_cpu_s
 from .recording import Recording
 from .steady import Bursts, Steady
 
@@ -38,7 +38,7 @@ def evidence_of(
             f"workers that were ready to run had no core for {percent(usage.share(usage.no_core_s))} of "
             "their time"
         )
-        own = (system.process_cpu_s - system.worker_cpu_s) / elapsed
+        own = max(0.0, system.process_cpu_s - loading_cpu_s(stats)) / elapsed
         lines.append(
             f"other threads of this process used {own:.1f} cores, other processes {system.others_cores:.1f}"
         )
@@ -54,7 +54,12 @@ def evidence_of(
             f"{system.ranks} ranks share {system.all_cores - system.strangers_cores:.3g} of"
             f" {system.all_cores:g} cores, which other processes leave: {system.my_cores:.3g} for this one"
         )
-    if limit == "hand-over":
+    if limit == "hand-over" and stats.path == "native":
+        lines.append(
+            f"a batch was ready at {percent(stats.ready_share)} of requests; to take one over took"
+            f" {duration(stats.wait.p50_s)} (median)"
+        )
+    elif limit == "hand-over":
         lines.append(
             "each batch goes from a worker process through shared memory to the loop's own thread"
             + ("" if recording.facts.get("pin_memory") != "True" else ", by way of the one that pins it")

@@ -8,7 +8,16 @@ from ..stats.records import LoaderStats
 from .recording import Recording
 
 Limit = Literal[
-    "", "cores", "workers", "storage", "asleep", "quota", "oversubscription", "fetch", "hand-over"
+    "",
+    "cores",
+    "workers",
+    "storage",
+    "asleep",
+    "quota",
+    "oversubscription",
+    "fetch",
+    "collate",
+    "hand-over",
 ]
 
 Others = Literal[
@@ -23,8 +32,8 @@ def limit_of(recording: Recording) -> Limit:
     stats = recording.stats
     system, usage = stats.system, stats.usage
     elapsed = max(system.elapsed_s, 1e-9)
-    if stats.fetch.total_s > 0.5 * max(stats.wait.total_s, 1e-9):
-        return "fetch"
+    if in_the_loop_s(stats) > 0.5 * max(stats.wait.total_s, 1e-9):
+        return "fetch" if stats.fetch.total_s > stats.collate.total_s else "collate"
     # Less than 15 % of the quota is left, or it often holds threads back.
     if system.quota_cores is not None and (
         system.throttled_share > 0.25 or system.idle_cores < 0.15 * system.all_cores
@@ -36,7 +45,7 @@ def limit_of(recording: Recording) -> Limit:
         return "storage" if _reads_storage(recording) else "asleep"
     if usage.share(usage.no_core_s) > 0.25:
         # The workers alone fill the cores: there are more of them than cores, and that costs nothing.
-        if system.worker_cpu_s < 0.75 * system.my_cores * elapsed:
+        if loading_cpu_s(stats) < 0.75 * system.my_cores * elapsed:
             return "oversubscription"
         return "cores"
     # Those that sleep leave their cores to more workers than there are cores.
@@ -45,6 +54,16 @@ def limit_of(recording: Recording) -> Limit:
         return "workers"
     taken = stats.workers < system.all_cores / system.ranks and system.strangers_cores > 0.5
     return "oversubscription" if taken else "cores"
+
+
+def in_the_loop_s(stats: LoaderStats) -> float:
+    """Seconds of the training loop's wait in the user's own code, on the native path."""
+    return stats.fetch.total_s + stats.collate.total_s
+
+
+def loading_cpu_s(stats: LoaderStats) -> float:
+    """CPU seconds of the workers, and of the loop's thread while it takes their batches."""
+    return stats.system.worker_cpu_s + (stats.wait_cpu_s if stats.workers else 0.0)
 
 
 def _reads_storage(recording: Recording) -> bool:
@@ -64,7 +83,7 @@ def others_of(stats: LoaderStats) -> Others:
         return "threads inside the worker processes"
     system = stats.system
     use_s: dict[Others, float] = {
-        "threads": system.process_cpu_s - system.worker_cpu_s,
+        "threads": system.process_cpu_s - loading_cpu_s(stats),
         "processes": system.strangers_cores * system.elapsed_s,
         "machines on the same hardware": system.stolen_s,
     }

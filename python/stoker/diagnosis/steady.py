@@ -27,6 +27,7 @@ class Steady:
         numbers: of the steps, as some between them are not known.
         left_out: how long the very long steps took that are no part of this: see _without_long.
         started_s: waits for other batches that are an epoch's start than its first.
+        handed_s: of what was lost, that for batches which were complete when they were asked for (native).
     """
 
     steps: int
@@ -39,6 +40,7 @@ class Steady:
     numbers: tuple[int, ...] = ()
     left_out: tuple[float, ...] = ()
     started_s: float = 0.0
+    handed_s: float = 0.0
 
     @property
     def lost_share(self) -> float:
@@ -79,7 +81,10 @@ def steady_state(steps: Sequence[StepRecord], starting: int = 1) -> Steady:
     numbers = tuple(s.number for s in kept)
     own = tuple(max(0.0, s.wait_s + s.step_s - idle_s) for s, idle_s in zip(kept, lost))
     time_s, wait_s = sum(s.wait_s + s.step_s for s in kept), sum(s.wait_s for s in kept)
-    return Steady(len(kept), time_s, wait_s, sum(lost), lost, own, by_device, numbers, left_out, started_s)
+    handed_s = sum(min(idle_s, s.wait_s) for s, idle_s in zip(kept, lost) if s.ready > 0)
+    return Steady(
+        len(kept), time_s, wait_s, sum(lost), lost, own, by_device, numbers, left_out, started_s, handed_s
+    )
 
 
 def _without_long(steps: list[StepRecord]) -> tuple[list[StepRecord], tuple[float, ...]]:

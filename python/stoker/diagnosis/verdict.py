@@ -7,6 +7,8 @@ the loader is the device's idleness where there is a device clock, and the expos
 
     lost < 5 %          accelerator-bound; "balanced" where the loader could hardly feed more; "start-up"
                         where a tenth of all time went into first batches
+    lost, mostly on batches that were complete when they were asked for
+                        balanced or, from 10 % on, loader-bound: it goes into handing batches over
     lost, but the workers had time to spare (a tenth), and four fifths of the loss lie in a third of the steps
                         bursty
     lost < 10 %         balanced: step and loader take the same time
@@ -68,11 +70,12 @@ class Verdict:
         kind: see Note [How the verdict is found].
         cause: where it is bound by the loader, the part that takes the time: "read", "decode",
             "transform", "native", "python", "collate", "fetch", "one sample" (the others had finished), or
-            "hand-over" (from worker processes to the loop).
+            "hand-over" (from the workers to the loop).
         limit: why that part is not faster: "cores" (all are busy), "workers" (cores are free), "storage",
             "asleep" (on the Python path: storage, the network, a lock, another process), "quota",
-            "oversubscription" (other threads have the cores), "fetch" (the dataset's own code in the training
-            loop's thread), "hand-over" (the workers have time to spare); "" where nothing limits.
+            "oversubscription" (other threads have the cores), "fetch" and "collate" (the dataset's own code,
+            or collate_fn, in the training loop's thread), "hand-over" (the workers have time to spare); ""
+            where nothing limits.
         headline: one sentence.
         evidence: figures that it rests on, a line each.
         lost_share: of the steady state's time, that lost to the loader.
@@ -170,6 +173,10 @@ class _Judge:
             if first >= 0.1:
                 return self._start_up(first)
             return self._little_lost()
+        # The user's code in the loop's own thread is run there however many batches are ready.
+        fetches = limit_of(self.recording) in ("fetch", "collate")
+        if steady.handed_s > steady.idle_s / 2 and not fetches:
+            return self._handed_over("balanced" if lost < LOST_SOME else "loader-bound")
         pauses = 1 - self._busy() > SPARE and self.stats.workers > 0
         # Of worker processes it is not known that they paused because the queue was full.
         evens_out = self.stats.path == "native" or self.capacity >= LEAST_CAPACITY * self.pace
@@ -179,8 +186,6 @@ class _Judge:
             words = f"Balanced: loader and step take about the same time; {self._lost_words()}."
             cause, _ = _blamed(self.stats)
             return self._made("balanced", cause, limit_of(self.recording), words)
-        # What the dataset does in the loop's own thread is done there however long the queue.
-        fetches = limit_of(self.recording) == "fetch"
         if pauses and not fetches and self.bursts is not None and self._lost_with(MOST_AHEAD) < LOST_SOME:
             stats = self.stats
             if stats.path == "native" or self._lost_with(stats.ahead or 2 * stats.workers) > lost / 2:
@@ -198,12 +203,15 @@ class _Judge:
         """How long the workers together take for a batch."""
         return self._busy() * self.steady.time_s / max(1, self.steady.steps)
 
-    def _handed_over(self) -> Verdict:
+    def _handed_over(self, kind: Kind = "loader-bound") -> Verdict:
+        though = f"the workers were idle for {percent(1 - self._busy())} of it"
+        if self.stats.path == "native":
+            though = "the batches were ready"
         words = (
-            f"Loader-bound: {self._lost_words()}, though the workers were idle for"
-            f" {percent(1 - self._busy())} of it; it goes into handing batches over to the training loop."
+            f"{kind.capitalize()}: {self._lost_words()}, though {though}; it goes into handing batches over"
+            " to the training loop."
         )
-        return self._made("loader-bound", "hand-over", "hand-over", words)
+        return self._made(kind, "hand-over", "hand-over", words)
 
     def _lost_words(self) -> str:
         return f"{self.who} waited {percent(self.steady.lost_share)} of the time"
@@ -253,8 +261,9 @@ class _Judge:
         if cause == "python" and self.recording.profile:
             cause, part, of_it = main_part(self.recording.profile)
             share *= of_it
-        if limit == "fetch":
-            cause, share = "fetch", stats.fetch.total_s / max(stats.wait.total_s, 1e-9)
+        if limit in ("fetch", "collate"):
+            own = stats.fetch if limit == "fetch" else stats.collate
+            cause, share = limit, own.total_s / max(stats.wait.total_s, 1e-9)
         because = {
             "cores": "all cores are busy with it",
             "workers": "more workers would help" if stats.workers else "there are no workers",
@@ -263,6 +272,7 @@ class _Judge:
             "quota": "a CPU quota holds the process back",
             "oversubscription": f"other {others_of(stats)} take the cores from the workers",
             "fetch": "the dataset's stoker_sample runs in the training loop's own thread",
+            "collate": "on the native path it runs in the training loop's own thread",
             "hand-over": "",
             "": "",
         }[limit]

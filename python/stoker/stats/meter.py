@@ -43,13 +43,15 @@ class Reading:
     first_wait_ns: int
     wait_cpu_ns: int
     fetch: _C.HistogramSnapshot
+    collate: _C.HistogramSnapshot
     core: _C.StatsSum
     python: list[_C.HistogramSnapshot]
 
     @staticmethod
     def zero(system: SystemReading) -> Reading:
         empty = _C.HistogramSnapshot()
-        return Reading(system, empty, empty, empty, empty, 0, 0, 0, 0, empty, _C.StatsSum(), w.new_sums())
+        counts = 0, 0, 0, 0
+        return Reading(system, empty, empty, empty, empty, *counts, empty, empty, _C.StatsSum(), w.new_sums())
 
 
 def _durations(snapshot: _C.HistogramSnapshot) -> Durations:
@@ -70,6 +72,7 @@ class Meter:
         self.clock = ConsumerClock()
         self.system = SystemMeter()
         self.fetch = _C.Histogram()  # of each sample, where a dataset gives them one by one (native path)
+        self.collate = _C.Histogram()  # of each batch, where a collate_fn makes it (native path)
         self._blocks: dict[int, w.WorkerBlock] = {}
         self._retired: list[w.WorkerBlock] = []  # that are among the blocks still
         self._ended = w.new_sums()  # what the blocks measured that are gone
@@ -201,6 +204,7 @@ class Meter:
             clock.first_wait_ns,
             clock.wait_cpu_ns,
             self.fetch.snapshot(),
+            self.collate.snapshot(),
             core,
             python,
         )
@@ -268,6 +272,7 @@ class Meter:
             },
             blame=core["blame"] if native else {},
             fetch=_durations(now.fetch.since(earlier.fetch)),
+            collate=_durations(now.collate.since(earlier.collate)),
             waiting_s=waiting,
             idle_s=idle,
             usage=usage,

@@ -216,6 +216,7 @@ class LoaderStats:
             stage, and "off" for workers that had nothing to do (native).
         fetch: time per sample in the dataset's own ``stoker_sample``, which runs in the training loop's
             thread, inside its wait (native).
+        collate: time per batch in a ``collate_fn`` of your own, which runs there too (native).
         waiting_s: workers' time with every batch ahead full, the consumer being slower. On the Python
             path all time that workers did not work.
         idle_s: workers' time with nothing to do, as between epochs (native).
@@ -248,6 +249,7 @@ class LoaderStats:
     ahead: int = 0
     blame: dict[str, float] = field(default_factory=dict)
     fetch: Durations = Durations()
+    collate: Durations = Durations()
     usage: WorkerUsage = WorkerUsage()
     slowest: tuple[SlowSample, ...] = ()
     device: DeviceStats | None = None
@@ -308,8 +310,8 @@ class LoaderStats:
     def from_dict(record: dict[str, Any]) -> LoaderStats:
         """The record that ``to_dict`` has made, also by way of JSON."""
         known = {name: value for name, value in record.items() if name in LoaderStats.__dataclass_fields__}
-        for name in ("wait", "step", "batch", "fetch"):
-            known[name] = Durations(**known[name])
+        for name in ("wait", "step", "batch", "fetch", "collate"):
+            known[name] = Durations(**known.get(name, {}))
         known["stages"] = {name: StageStats(**stage) for name, stage in known["stages"].items()}
         known["queue"] = tuple(known["queue"])
         known["index"] = IndexStats(**known["index"])
