@@ -18,6 +18,9 @@ import stoker
 from stoker import transforms
 from stoker.diagnosis.recording import Recording
 
+TIMES = 64  # that the photographs are gone through, so that many stacks are looked at
+IMAGES = 24 * TIMES
+
 
 @pytest.fixture(scope="module")
 def cwd(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -63,15 +66,15 @@ def test_each_of_them_is_found(kinds: tuple[Ended, Ended]) -> None:
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
-    write_photos(folder, 24)
+    write_photos(folder, IMAGES // TIMES)
     return folder
 
 
 def with_pillow(cwd: Path, photos: Path, out: Path) -> tuple[Ended, Recording, Path]:
-    """Pillow's decoding in one worker, for more than a second, with all files written."""
+    """Pillow's decoding in one worker, for a second and more, with all files written."""
     files = [out / name for name in ("report.html", "trace.json", "recording.json")]
     options = [x for o, f in zip(("--html", "--trace", "--recording"), files) for x in (o, str(f))]
-    seen = diagnosed_fork([*options, str(SCRIPTS / "photos.py"), str(photos), "16", "1", "0.0005"], cwd)
+    seen = diagnosed_fork([*options, str(SCRIPTS / "photos.py"), str(photos), str(TIMES), "1", "0.0005"], cwd)
     assert seen.status == 0, seen.stderr
     assert all(file.stat().st_size > 0 for file in files)
     return seen, Recording.from_json(files[2].read_text()), files[2]
@@ -85,7 +88,7 @@ def pillow(cwd: Path, photos: Path) -> tuple[Ended, Recording, Path]:
 @needs("torchvision")
 def test_decoding_is_named(pillow: tuple[Ended, Recording, Path]) -> None:
     seen, recording, _ = pillow
-    assert seen.stdout == "384\n"
+    assert seen.stdout == f"{IMAGES}\n"
     said = seen.stderr.strip().splitlines()[0]
     assert said.startswith("Loader-bound: ")
     assert "decod" in said
@@ -104,7 +107,7 @@ def test_the_native_paths_cost_is_predicted(cwd: Path, photos: Path, tmp_path: P
     _, recording, _ = with_pillow(cwd, photos, tmp_path)
     usage = recording.stats.usage
     predicted = recording.variants["native"] * usage.cpu_s / recording.stats.samples
-    files = sorted(photos.iterdir()) * 16
+    files = sorted(photos.iterdir()) * TIMES
     pipeline = transforms.Compose([transforms.CenterCrop(64), transforms.ToTensor()])
     loader = stoker.DataLoader(stoker.ImageList(files, [0] * len(files), pipeline), 8, num_workers=1)
     assert sum(1 for _ in loader) == recording.stats.batches
@@ -122,8 +125,8 @@ def test_a_recording_goes_there_and_back(pillow: tuple[Ended, Recording, Path]) 
 @needs("torchvision")
 def test_the_workers_are_seen(pillow: tuple[Ended, Recording, Path]) -> None:
     stats = pillow[1].stats
-    assert (stats.batches, stats.samples, stats.workers) == (48, 384, 1)
-    assert stats.stages["python"].count == 384
+    assert (stats.batches, stats.samples, stats.workers) == (IMAGES // 8, IMAGES, 1)
+    assert stats.stages["python"].count == IMAGES
     assert 0 < stats.usage.cpu_s <= stats.usage.work_s
     assert stats.system.worker_cpu_s >= 0.9 * stats.usage.cpu_s
     assert stats.system.memory_mb > 150  # two processes, each with torch

@@ -311,7 +311,7 @@ class LoaderStats:
         """The record that ``to_dict`` has made, also by way of JSON."""
         known = {name: value for name, value in record.items() if name in LoaderStats.__dataclass_fields__}
         for name in ("wait", "step", "batch", "fetch", "collate"):
-            known[name] = Durations(**known.get(name, {}))
+            known[name] = Durations(**known[name])
         known["stages"] = {name: StageStats(**stage) for name, stage in known["stages"].items()}
         known["queue"] = tuple(known["queue"])
         known["index"] = IndexStats(**known["index"])
