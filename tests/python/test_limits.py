@@ -154,6 +154,11 @@ def test_what_work_on_the_device_hides_of_a_hand_over_is_no_loss() -> None:
         verdict = judge(replace(recording, steps=steps))
         assert verdict.by_device
         assert (verdict.kind, verdict.limit) == (kind, "hand-over" if idle_s else "")
+    # All waited 0.5; where the batch was ready the device was idle for 0.1 of that, elsewhere for 0.4.
+    steps = tuple(
+        replace(s, ready=n % 2, device_idle_s=0.1 if n % 2 else 0.4) for n, s in enumerate(recording.steps)
+    )
+    assert judge(replace(recording, steps=steps)).limit != "hand-over"
 
 
 @pytest.mark.parametrize(("asleep", "limit"), [(0.49, "cores"), (0.51, "storage")])

@@ -134,6 +134,9 @@ def test_a_collate_fn_is_measured_in_the_loops_thread(numbered: list[Path]) -> N
     assert (stats.path, stats.collate.count) == ("native", 3)
     assert 0.06 <= stats.collate.total_s <= stats.wait.total_s
     assert run(DataLoader(data, 4, num_workers=1)).collate.count == 0  # the core has stacked them
+    loader = DataLoader(data, 4, num_workers=1, collate_fn=slow_collate)
+    assert [run(loader).collate.count, loader.stats(since_last=True).collate.count] == [3, 3]
+    assert loader.stats(since_last=True).collate.count == 0
 
 
 # ---- shares --------------------------------------------------------------------------------------
