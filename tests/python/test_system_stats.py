@@ -143,6 +143,29 @@ def test_time_between_epochs_is_not_the_loops(numbered: list[Path], way: str) ->
     assert stats.system.elapsed_s >= 0.9 * (stats.wait.total_s + stats.step.total_s)
 
 
+def test_what_another_loaders_epoch_uses_in_between_is_not_the_loops() -> None:
+    """Two loaders that take turns, by short epochs. What runs in the break is counted by CPU time, not by the clock,
+    so that it does not matter how long the machine takes for it."""
+    meter = Meter()
+    loop_s = 0.0
+    for _ in range(5):
+        meter.epoch_begins()
+        meter.iterator_made()
+        began = time.perf_counter()
+        meter.asked()
+        meter.answered()
+        time.sleep(0.12)
+        meter.asked()
+        meter.ended()
+        loop_s += time.perf_counter() - began
+        burnt = time.process_time() + 0.12
+        while time.process_time() < burnt:
+            pass
+    stats, _ = meter.stats(_C.StatsSum(), "python", 1, "")
+    assert loop_s <= stats.system.elapsed_s < loop_s + 0.3
+    assert stats.system.process_cpu_s < 0.3
+
+
 def test_the_present_step_is_the_loops_however_long_it_takes(numbered: list[Path]) -> None:
     loader = DataLoader(ImageList(numbered, range(40), T.CenterCrop(8)), 4, num_workers=1)
     batches = iter(loader)

@@ -26,7 +26,9 @@ from .records import (
 )
 from .system import SystemMeter, SystemReading, system_stats
 
-_BREAK_NS = 250_000_000  # between two epochs: no part of the loop
+# A reading of the system costs a third of a millisecond. From this length on, the loop's time and that between
+# two epochs, which is no part of it, are told apart by one; shorter ones share what was counted by their lengths.
+_WORTH_A_READING_S = 0.05
 
 
 @dataclass
@@ -91,7 +93,7 @@ class Meter:
         if not self.clock.began_ns:
             self.system.begin()
             self._latest = self._read_system()
-        elif time.perf_counter_ns() - self.clock.last_ns > _BREAK_NS:
+        elif time.perf_counter() - self.clock.last_ns * 1e-9 > _WORTH_A_READING_S:
             now = self._read_system()
             self._outside = self._outside_by(now)
             self._latest = now
@@ -113,7 +115,7 @@ class Meter:
         if self._in_loop and self.clock.began_ns and not sys.is_finalizing() and not self._reading:
             self._in_loop = False
             mine = threading.get_ident() == self._consumer
-            if mine and time.perf_counter() - self._latest.at_s > 0.1:
+            if mine and time.perf_counter() - self._latest.at_s > _WORTH_A_READING_S:
                 self._latest = self._read_system()
 
     def _outside_by(self, now: SystemReading) -> SystemReading:
@@ -125,7 +127,7 @@ class Meter:
     def _in_the_loop(self, now: SystemReading) -> SystemReading:
         """The counters without what happened between epochs."""
         gone = self._outside
-        if not self._in_loop and now.at_s - self.clock.last_ns * 1e-9 > _BREAK_NS * 1e-9:
+        if not self._in_loop and now.at_s - self.clock.last_ns * 1e-9 > _WORTH_A_READING_S:
             gone = self._outside_by(now)
         return now.plus(gone, -1.0)
 
