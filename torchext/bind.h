@@ -5,7 +5,7 @@
 
 namespace stoker {
 
-// Op, SamplePlan, SampleTable, Decoder: datasets and single samples.
+// Op, SamplePlan, SampleTable, SampleSet, Decoder: datasets and single samples.
 void BindDataset(pybind11::module_* m);
 // DecodeIndex and IndexBuilder.
 void BindIndex(pybind11::module_* m);

@@ -164,21 +164,12 @@ SampleSet MakeSet(std::shared_ptr<SampleTable> table,
     const auto* first = plain.data_ptr<int64_t>();
     set.rows.emplace(first, first + plain.numel());
   }
-  set.Check();
   return set;
 }
 
 void BindSet(py::module_* m) {
   py::class_<SampleSet>(*m, "SampleSet")
       .def(py::init(&MakeSet), py::arg("table"), py::arg("parts"), py::arg("rows"), py::arg("size"))
-      .def_static(
-          "of_table",
-          [](std::shared_ptr<SampleTable> table, const SamplePlan& plan) {
-            SampleSet set = SampleSet::OfTable(std::move(table), plan);
-            set.Check();
-            return set;
-          },
-          py::arg("table"), py::arg("plan"))
       .def("__len__", [](const SampleSet& set) { return set.size; });
 }
 

@@ -74,8 +74,8 @@ void Submit(Loader& loader, std::vector<int64_t> indices, const std::optional<py
 }
 
 // (images, labels, failures, wait), failures being (position, occurrence, DataError), and wait
-// being (complete batches when it was asked for, nanoseconds waited, what the workers did
-// meanwhile, in nanoseconds); the oldest batch, which Wait has said is ready.
+// being (complete batches when it was asked for, what the workers did while it was waited for, in
+// nanoseconds); the oldest batch, which Wait has said is ready.
 py::tuple Next(Loader& loader) {
   at::Tensor images;
   at::Tensor labels;
@@ -93,8 +93,7 @@ py::tuple Next(Loader& loader) {
   for (const SampleFailure& failure : failures) {
     errors.append(py::make_tuple(failure.position, failure.occurrence, PythonError(failure.error)));
   }
-  return py::make_tuple(images, labels, errors,
-                        py::make_tuple(wait.ready, wait.wait_ns, wait.blame));
+  return py::make_tuple(images, labels, errors, py::make_tuple(wait.ready, wait.blame));
 }
 
 // Into position `position` of `images`, a batch of this loader.

@@ -86,19 +86,15 @@ py::dict StatsDict(const LoaderStats& stats) {
   }
   py::dict d;
   d["stages"] = stages;
-  d["wait"] = HistogramDict(stats.consumer_wait);
   d["waiting_s"] = Seconds(stats.waiting_ns);
   d["idle_s"] = Seconds(stats.idle_ns);
   d["usage"] = UsageDict(stats.usage);
   d["blame"] = BlameDict(stats.blame_ns);
   d["queue"] = stats.queue;
   d["slow_samples"] = SlowSampleList(stats.slow_samples);
-  d["first_batch_s"] = Seconds(stats.first_batch_ns);
   d["batches"] = stats.batches;
   d["samples"] = stats.samples;
   d["failed_batches"] = stats.failed_batches;
-  d["ready_at_request"] = stats.ready_at_request;
-  d["max_running"] = stats.max_running;
   d["index"] = IndexDict(stats.index);
   return d;
 }

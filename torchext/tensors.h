@@ -11,11 +11,11 @@ namespace stoker {
 
 at::ScalarType DtypeOf(const SampleFormat& format);
 
-// (count, 3, height, width) of the plan's dtype, contiguous or channels_last; takes the memory.
+// (count, channels, height, width) of the plan's dtype, contiguous or channels_last; takes the memory.
 at::Tensor ImagesTensor(Batch* batch, const SampleFormat& format, Size size);
 // (count,) int64; takes the memory.
 at::Tensor LabelsTensor(Batch* batch);
-// A new (3, height, width) tensor for one sample, contiguous or channels_last.
+// A new (channels, height, width) tensor for one sample, contiguous or channels_last.
 at::Tensor EmptySample(const SampleFormat& format, Size size);
 
 }  // namespace stoker

@@ -11,9 +11,9 @@
 
 namespace stoker {
 
-// Fills erasure.rect of the sample of `size` in `slot`. The noise of element i (channel, then row,
-// then column of the rectangle) depends on erasure.noise_key and i alone; of a uint8 sample it is
-// limited to 0..255 and truncated.
+// Fills erasure.rect of the sample of `size` in `slot`. The noise of the i-th element of those
+// that have any (channel, then row, then column of the rectangle) depends on erasure.noise_key and
+// i alone; of a uint8 sample the sum is limited to 0..255 and truncated.
 void Erase(const Erasure& erasure, Size size, const SampleFormat& format, void* slot);
 
 // The x with P(N(0, 1) < x) = p, 0 < p < 1, to about seven digits: Wichura, "Algorithm AS 241: The

@@ -172,17 +172,22 @@ void JitterColor(const Op& op, OpRandom* random, Resolver* resolver) {
   }
 }
 
+// The sides of a rectangle with a random share of `in`'s pixels: the root of that times a random
+// ratio, and the root of that over it. For RandomResizedCrop the first is the width, for
+// RandomErasing the height.
+std::pair<int, int> DrawSides(const Op& op, Size in, OpRandom* random) {
+  const double target =
+      static_cast<double>(in.pixels()) * random->Uniform(op.scale[0], op.scale[1]);
+  const double ratio =
+      PortableExp(random->Uniform(PortableLog(op.ratio[0]), PortableLog(op.ratio[1])));
+  return {Round(std::sqrt(target * ratio)), Round(std::sqrt(target / ratio))};
+}
+
 // torchvision's RandomErasing.get_params; no rectangle that fits in ten attempts: nothing.
 void EraseRandomly(const Op& op, OpRandom* random, Resolver* resolver) {
   const Size in = resolver->size();
-  const double area = static_cast<double>(in.pixels());
-  const double log_min = PortableLog(op.ratio[0]);
-  const double log_max = PortableLog(op.ratio[1]);
   for (int attempt = 0; attempt < 10; ++attempt) {
-    const double target = area * random->Uniform(op.scale[0], op.scale[1]);
-    const double ratio = PortableExp(random->Uniform(log_min, log_max));
-    const int height = Round(std::sqrt(target * ratio));
-    const int width = Round(std::sqrt(target / ratio));
+    const auto [height, width] = DrawSides(op, in, random);
     if (height >= in.height || width >= in.width) continue;
     const int top = random->Below(in.height - height + 1);
     const int left = random->Below(in.width - width + 1);
@@ -316,14 +321,8 @@ Size ResizedSize(const Op& op, Size in) {
 }
 
 Rect RandomResizedCropRect(const Op& op, Size in, OpRandom* random) {
-  const double area = static_cast<double>(in.pixels());
-  const double log_min = PortableLog(op.ratio[0]);
-  const double log_max = PortableLog(op.ratio[1]);
   for (int attempt = 0; attempt < 10; ++attempt) {
-    const double target = area * random->Uniform(op.scale[0], op.scale[1]);
-    const double ratio = PortableExp(random->Uniform(log_min, log_max));
-    const int width = Round(std::sqrt(target * ratio));
-    const int height = Round(std::sqrt(target / ratio));
+    const auto [width, height] = DrawSides(op, in, random);
     if (width > 0 && width <= in.width && height > 0 && height <= in.height) {
       const int top = random->Below(in.height - height + 1);
       const int left = random->Below(in.width - width + 1);

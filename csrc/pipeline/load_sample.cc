@@ -25,6 +25,7 @@ void SampleWorker::LoadSample(const SampleSource& source, const SampleKey& key,
                               ReadAheadSlot* ahead, WorkerClock* clock, void* slot) {
   Stage stage = Stage::kRead;
   const auto fail = [&](Stage at, const char* reason) -> DataError {
+    clock->Fail(stage);
     return {static_cast<int64_t>(key.index), source.path, at, reason};
   };
   try {

@@ -69,6 +69,12 @@ struct Loader::Job {
   void Abandon() { next.store(indices.size(), std::memory_order_relaxed); }
 };
 
+// Where a sample's bytes are, and which part it belongs to.
+struct Loader::Located {
+  const SampleSource& source;
+  size_t part;
+};
+
 struct Loader::Worker {
   Worker(const SampleSet& samples, const std::shared_ptr<DecodeIndex>& index, int64_t now_ns)
       : clock(now_ns) {
@@ -127,7 +133,8 @@ void Loader::Cancel() {
   std::unique_lock<std::mutex> lock(mutex_);
   for (const auto& job : in_flight_) job->Abandon();
   open_.clear();
-  more_indices_ = full_ = false;
+  NoMoreIndices();
+  full_ = false;
   changed_->wait(lock, [this] { return running_ == 0; });
   in_flight_.clear();
   wait_ = {};
@@ -190,7 +197,6 @@ void Loader::Submit(std::vector<int64_t> indices, std::vector<SampleSource> sour
   }
   in_flight_.push_back(job);
   std::unique_lock<std::mutex> lock(mutex_);
-  if (first_submit_ns_ == 0) first_submit_ns_ = NowNs();
   full_ = in_flight_.size() >= static_cast<size_t>(options_.prefetch);
   if (options_.workers > 0 && count > 0) {
     open_.push_back(job);
@@ -200,6 +206,7 @@ void Loader::Submit(std::vector<int64_t> indices, std::vector<SampleSource> sour
 
 void Loader::Skip(const std::vector<int64_t>& indices) {
   CheckProcess();
+  for (const int64_t index : indices) CheckedIndex(index);
   for (const int64_t index : indices) {
     occurrences_.CountBefore(static_cast<size_t>(CheckedIndex(index)));
   }
@@ -208,6 +215,11 @@ void Loader::Skip(const std::vector<int64_t>& indices) {
 void Loader::EndOfIndices() {
   CheckProcess();
   const std::lock_guard<std::mutex> lock(mutex_);
+  NoMoreIndices();
+}
+
+// Workers without work are idle from now on, and not waiting. Under mutex_.
+void Loader::NoMoreIndices() {
   more_indices_ = false;
   const int64_t now = NowNs();
   for (Worker* worker : free_workers_) worker->clock.Off(now, OffState::kIdle);
@@ -246,15 +258,25 @@ void Loader::RunWorker(Worker* worker) {
   // NextJob has given the worker back: the loader may be gone by now.
 }
 
-// The oldest job with samples to claim; none: the worker stops.
-std::shared_ptr<Loader::Job> Loader::NextJob(Worker* worker) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+// The oldest job with samples to claim. Under mutex_.
+std::shared_ptr<Loader::Job> Loader::OldestOpen() {
   while (!open_.empty()) {
     if (open_.front()->next.load(std::memory_order_relaxed) < open_.front()->indices.size()) {
       return open_.front();
     }
     open_.pop_front();
   }
+  return nullptr;
+}
+
+// The oldest job with samples to claim; none: the worker stops.
+std::shared_ptr<Loader::Job> Loader::NextJob(Worker* worker) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (std::shared_ptr<Job> job = OldestOpen()) return job;
+  lock.unlock();
+  worker->clock.NoteUsage(NowNs());  // may cost the core, while nobody waits for the lock
+  lock.lock();
+  if (std::shared_ptr<Job> job = OldestOpen()) return job;
   worker->clock.End(NowNs(), full_ && more_indices_ ? OffState::kWaiting : OffState::kIdle);
   free_workers_.push_back(worker);
   --active_;
@@ -287,22 +309,24 @@ bool Loader::LoadOne(Job* job, Worker* worker) {
   return true;
 }
 
+// Where sample `index` is: in `source`, or, where that is null, in the table.
+Loader::Located Loader::Locate(int64_t index, const SampleSource* source, Worker* worker) const {
+  if (source != nullptr) return {*source, 0};
+  const size_t row = samples_.RowOf(static_cast<size_t>(index));
+  samples_.table->PathTo(row, &worker->source.path);
+  return {worker->source, samples_.PartOf(row)};
+}
+
 // Loads one sample; what went wrong, where something did.
 std::optional<DataError> Loader::Load(const SampleKey& key, const SampleSource* source,
                                       ReadAheadSlot* ahead, Worker* worker, void* slot) const {
-  size_t part = 0;
-  if (source == nullptr) {
-    const size_t row = samples_.RowOf(key.index);
-    part = samples_.PartOf(row);
-    samples_.table->PathTo(row, &worker->source.path);
-    source = &worker->source;
-  }
+  const Located at = Locate(static_cast<int64_t>(key.index), source, worker);
   try {
-    worker->by_part[part]->LoadSample(*source, key, ahead, &worker->clock, slot);
+    worker->by_part[at.part]->LoadSample(at.source, key, ahead, &worker->clock, slot);
   } catch (const DataError& e) {
     return e;
   } catch (const std::exception& e) {
-    return DataError(static_cast<int64_t>(key.index), source->path, Stage::kTransform, e.what());
+    return DataError(static_cast<int64_t>(key.index), at.source.path, Stage::kTransform, e.what());
   }
   return std::nullopt;
 }
@@ -314,17 +338,9 @@ void Loader::ReadAhead(Job* job, size_t position, Worker* worker) const {
     job = job->following.load(std::memory_order_acquire);
   }
   if (job == nullptr) return;
-  const SampleKey key = job->Key(position);
-  size_t part = 0;
-  if (const SampleSource* source = job->SourceAt(position)) {
-    if (source->bytes) return;
-    worker->source.path = source->path;
-  } else {
-    const size_t row = samples_.RowOf(key.index);
-    part = samples_.PartOf(row);
-    samples_.table->PathTo(row, &worker->source.path);
-  }
-  worker->by_part[part]->ReadAhead(worker->source.path, key, &job->ahead[position]);
+  const Located at = Locate(job->indices[position], job->SourceAt(position), worker);
+  if (at.source.bytes) return;
+  worker->by_part[at.part]->ReadAhead(at.source.path, job->Key(position), &job->ahead[position]);
 }
 
 // With no workers: the consumer's thread works on `job` until it is done or the time is up.
@@ -333,7 +349,9 @@ bool Loader::WorkInline(Job* job, std::chrono::steady_clock::time_point deadline
   worker->clock.Begin(NowNs());
   while (!job->done() && std::chrono::steady_clock::now() < deadline && LoadOne(job, worker)) {
   }
-  worker->clock.End(NowNs(), OffState::kIdle);
+  const int64_t now = NowNs();
+  worker->clock.NoteUsage(now);
+  worker->clock.End(now, OffState::kIdle);
   return job->done();
 }
 
@@ -390,14 +408,11 @@ Batch Loader::Next() {
   in_flight_.pop_front();
   const std::lock_guard<std::mutex> lock(mutex_);
   const BatchWait wait = std::exchange(wait_, {});
-  consumer_wait_.Record(wait.wait_ns);
   for (size_t s = 0; s < wait.blame.size(); ++s) counts_.blame_ns[s] += wait.blame[s];
   counts_.queue.resize(static_cast<size_t>(options_.prefetch) + 1);
   ++counts_.queue[static_cast<size_t>(wait.ready)];
   asked_ = false;
   full_ = false;
-  if (counts_.first_batch_ns == 0) counts_.first_batch_ns = NowNs() - first_submit_ns_;
-  if (wait.ready > 0) ++counts_.ready_at_request;
   ++counts_.batches;
   if (!job->failures.empty()) ++counts_.failed_batches;
   counts_.samples += job->indices.size() - job->failures.size();
@@ -458,7 +473,6 @@ LoaderStats Loader::Stats() const {
   const StateTimes times = WorkerTimes(now);
   stats.waiting_ns = times[StateOf(OffState::kWaiting)];
   stats.idle_ns = times[StateOf(OffState::kIdle)];
-  consumer_wait_.AddTo(&stats.consumer_wait);
   KeepSlowest(&stats.slow_samples, SlowSamples::kKept);
   if (samples_.table) {
     for (SlowSample& slow : stats.slow_samples) {

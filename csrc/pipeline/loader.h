@@ -39,7 +39,6 @@
 #include "pipeline/loader_stats.h"
 #include "pipeline/occurrence_counter.h"
 #include "pipeline/sample_set.h"
-#include "stats/histogram.h"
 #include "stats/worker_clock.h"
 
 namespace stoker {
@@ -102,7 +101,7 @@ class Loader {
   // where an index is not in the set, or the allocator's error.
   void Submit(std::vector<int64_t> indices, std::vector<SampleSource> sources = {});
   // Counts a batch's samples as come, without loading them: what a resumed epoch leaves out. Throws
-  // std::out_of_range as Submit does.
+  // std::out_of_range (nothing is counted) where an index is not in the set.
   void Skip(const std::vector<int64_t>& indices);
   // No Submit follows in this epoch: from now on workers without work are idle, not waiting.
   void EndOfIndices();
@@ -133,14 +132,18 @@ class Loader {
 
  private:
   struct Job;
+  struct Located;
   struct Worker;
 
   void CheckProcess() const;
   void Cancel();
+  void NoMoreIndices();
   void Launch(std::unique_lock<std::mutex>* lock);
   void RunWorker(Worker* worker);
+  std::shared_ptr<Job> OldestOpen();
   std::shared_ptr<Job> NextJob(Worker* worker);
   bool LoadOne(Job* job, Worker* worker);
+  Located Locate(int64_t index, const SampleSource* source, Worker* worker) const;
   std::optional<DataError> Load(const SampleKey& key, const SampleSource* source,
                                 ReadAheadSlot* ahead, Worker* worker, void* slot) const;
   void ReadAhead(Job* job, size_t position, Worker* worker) const;
@@ -180,9 +183,7 @@ class Loader {
   int active_ = 0;     // of these, workers that have begun to run
   bool full_ = false;  // as many batches in flight as allowed
   bool more_indices_ = false;
-  int64_t first_submit_ns_ = 0;
-  LoaderStats counts_;  // all that no worker's clock has, but for consumer_wait
-  Histogram consumer_wait_;
+  LoaderStats counts_;  // all that no worker's clock has
 };
 
 }  // namespace stoker

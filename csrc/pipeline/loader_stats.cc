@@ -9,13 +9,10 @@ void LoaderStats::Add(const LoaderStats& other) {
   waiting_ns += other.waiting_ns;
   idle_ns += other.idle_ns;
   usage.Add(other.usage);
-  consumer_wait.Add(other.consumer_wait);
   for (size_t s = 0; s < blame_ns.size(); ++s) blame_ns[s] += other.blame_ns[s];
-  if (first_batch_ns == 0) first_batch_ns = other.first_batch_ns;
   batches += other.batches;
   samples += other.samples;
   failed_batches += other.failed_batches;
-  ready_at_request += other.ready_at_request;
   queue.resize(std::max(queue.size(), other.queue.size()));
   for (size_t n = 0; n < other.queue.size(); ++n) queue[n] += other.queue[n];
   max_running = std::max(max_running, other.max_running);
@@ -30,12 +27,11 @@ LoaderStats LoaderStats::Since(const LoaderStats& earlier) const {
   since.waiting_ns -= earlier.waiting_ns;
   since.idle_ns -= earlier.idle_ns;
   since.usage = usage.Since(earlier.usage);
-  since.consumer_wait = consumer_wait.Since(earlier.consumer_wait);
   for (size_t s = 0; s < blame_ns.size(); ++s) since.blame_ns[s] -= earlier.blame_ns[s];
   since.batches -= earlier.batches;
   since.samples -= earlier.samples;
   since.failed_batches -= earlier.failed_batches;
-  since.ready_at_request -= earlier.ready_at_request;
+  since.queue.resize(std::max(queue.size(), earlier.queue.size()));
   for (size_t n = 0; n < earlier.queue.size(); ++n) since.queue[n] -= earlier.queue[n];
   since.index = index.Since(earlier.index);
   return since;

@@ -23,22 +23,19 @@ struct LoaderStats {
   int64_t waiting_ns = 0;                // over all workers: every batch ahead was full
   int64_t idle_ns = 0;                   // over all workers: nothing was asked for
   UsageTotals usage;                     // of the cores, and reads that slept
-  HistogramSnapshot consumer_wait;       // per batch: how long Next() (with WaitReady) blocked
-  StateTimes blame_ns{};                 // what the workers did meanwhile, over all workers
-  int64_t first_batch_ns = 0;            // from the first Submit to the first batch; 0: none yet
+  StateTimes blame_ns{};                 // what the workers did while the consumer waited, over all
   uint64_t batches = 0;                  // handed over
   uint64_t samples = 0;                  // that were loaded
   uint64_t failed_batches = 0;           // with a sample that failed
-  uint64_t ready_at_request = 0;         // batches that were complete when they were asked for
   std::vector<uint64_t> queue;           // requests that found so many complete batches
   int max_running = 0;                   // the most workers that ran at one time
   std::vector<SlowSample> slow_samples;  // the slowest since construction, slowest first
   IndexCounts index;
 
-  // Takes in what another loader has measured; the first batch is the earlier record's.
+  // Takes in what another loader has measured.
   void Add(const LoaderStats& other);
-  // What came on top of `earlier`, a former value of the same sums. first_batch_ns, max_running and
-  // slow_samples stay those of all time.
+  // What came on top of `earlier`, a former value of the same sums. max_running and slow_samples
+  // stay those of all time.
   LoaderStats Since(const LoaderStats& earlier) const;
 };
 

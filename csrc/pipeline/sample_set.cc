@@ -57,7 +57,10 @@ void SampleSet::Check() const {
       throw std::invalid_argument("the parts give samples of different shapes or types");
     }
   }
-  if (table == nullptr) return;
+  if (table == nullptr) {
+    if (parts.size() > 1 || rows) throw std::invalid_argument("parts and rows need a table");
+    return;
+  }
   const size_t in_table = table->size();
   if (size != (rows ? rows->size() : in_table)) {
     throw std::invalid_argument("not as many samples as rows");

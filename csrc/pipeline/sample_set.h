@@ -21,7 +21,9 @@ struct SampleSource {
   std::shared_ptr<const std::string> bytes;  // null: the file at `path`
 };
 
-// The rows of a table from `first_row` to the next part's, and their plan.
+// The rows of a table from `first_row` to the next part's, and their plan. Each worker has a
+// decoder and buffers (about 1 MB) for each part, and each part a table of weights: neighbours
+// with equal plans are better one part.
 struct SamplePart {
   size_t first_row;
   SamplePlan plan;
@@ -41,7 +43,7 @@ struct SampleSet {
   size_t PartOf(size_t row) const;
 
   // Throws std::invalid_argument where a row is not in the table, or the parts give samples of
-  // different kinds or sizes, which cannot share a batch.
+  // different kinds or sizes, which cannot share a batch, or there are several without a table.
   void Check() const;
   // The size of every finished sample. Call Check first.
   Size FixedSize() const { return *parts.front().plan.FixedSize(); }

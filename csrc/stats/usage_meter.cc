@@ -1,35 +1,28 @@
 #include "stats/usage_meter.h"
 
-#include <algorithm>
-
-#ifdef __linux__
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <ctime>
-#endif
 
 namespace stoker {
 
 ThreadUsage ReadThreadUsage() {
   ThreadUsage usage;
-#ifdef __linux__
   rusage r{};
   if (getrusage(RUSAGE_THREAD, &r) == 0) {
     const auto ns = [](const timeval& t) { return t.tv_sec * 1'000'000'000 + t.tv_usec * 1'000; };
     usage = {ns(r.ru_utime) + ns(r.ru_stime), r.ru_nvcsw};
   }
-#endif
   return usage;
 }
 
 ThreadUsage ReadThreadUsageExactly() {
   ThreadUsage usage = ReadThreadUsage();
-#ifdef __linux__
   timespec cpu{};
   if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu) == 0) {
     usage.cpu_ns = int64_t{cpu.tv_sec} * 1'000'000'000 + cpu.tv_nsec;
   }
-#endif
   return usage;
 }
 
@@ -62,7 +55,7 @@ void UsageMeter::HasRead(int64_t now_ns) {
   last_ns_ = now_ns;
 }
 
-void UsageMeter::End(int64_t now_ns) { EndWork(now_ns, at_ends_()); }
+void UsageMeter::Note(int64_t now_ns) { EndWork(now_ns, at_ends_()); }
 
 void UsageMeter::EndWork(int64_t now_ns, const ThreadUsage& usage) {
   Increase(&work_ns_, now_ns - last_ns_);

@@ -9,9 +9,8 @@
 // both its ends the thread's exact clock is read, or what was used since the last tick would be
 // lost.
 //
-// Threads: Begin, SampleBegins, HasRead and End by the worker, and all between a Begin and its End
-// by one thread; AddTo by anybody at any time. Never fails; where the kernel does not tell
-// (not Linux), all figures stay 0.
+// Threads: Begin, SampleBegins, HasRead and Note by the worker, and all from one Begin to the next
+// by one thread; AddTo by anybody at any time. Never fails.
 #pragma once
 
 #include <atomic>
@@ -50,7 +49,7 @@ class UsageMeter {
   using Reading = ThreadUsage (*)();
   static constexpr int64_t kLeastSpanNs = 100'000;
 
-  // `at_ends`: for Begin and End.
+  // `at_ends`: for Begin and Note.
   explicit UsageMeter(Reading reading = &ReadThreadUsage, Reading at_ends = &ReadThreadUsageExactly)
       : reading_(reading), at_ends_(at_ends) {}
 
@@ -60,8 +59,9 @@ class UsageMeter {
   void SampleBegins(int64_t now_ns);
   // The read that SampleBegins began is over.
   void HasRead(int64_t now_ns);
-  // The worker stops running.
-  void End(int64_t now_ns);
+  // The worker may stop running: what was before this was work. Nothing behind it counts, unless
+  // another sample comes before the next Begin.
+  void Note(int64_t now_ns);
 
   void AddTo(UsageTotals* sum) const;
 

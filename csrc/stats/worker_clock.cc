@@ -22,10 +22,7 @@ void WorkerClock::Begin(int64_t now_ns) {
   usage_.Begin(now_ns);
 }
 
-void WorkerClock::End(int64_t now_ns, OffState why) {
-  LeaveSample(StateOf(why), now_ns);
-  usage_.End(now_ns);
-}
+void WorkerClock::End(int64_t now_ns, OffState why) { LeaveSample(StateOf(why), now_ns); }
 
 void WorkerClock::Off(int64_t now_ns, OffState why) {
   const int64_t since = since_ns_.load(std::memory_order_relaxed);
@@ -38,7 +35,7 @@ void WorkerClock::BeginSample(int64_t now_ns) {
   LeaveSample(static_cast<size_t>(Stage::kRead), now_ns);
 }
 
-// What a sample that failed has spent in its last stage is that stage's, as Times has said already.
+// A stage that was not left is the present state's, as Times has said already.
 void WorkerClock::LeaveSample(size_t next, int64_t now_ns) {
   const size_t state = state_.load(std::memory_order_relaxed);
   const bool owned = state < static_cast<size_t>(kStageCount);
@@ -47,12 +44,17 @@ void WorkerClock::LeaveSample(size_t next, int64_t now_ns) {
 }
 
 void WorkerClock::LapAt(Stage stage, int64_t now_ns) {
+  const auto next = static_cast<size_t>(stage) + 1;
+  LeaveStage(stage, now_ns, next < kStageCount ? next : kBetweenSamples);
+}
+
+void WorkerClock::LeaveStage(Stage stage, int64_t now_ns, size_t next) {
   const auto owner = static_cast<size_t>(stage);
   const int64_t ns = now_ns - since_ns_.load(std::memory_order_relaxed);
   stages_[owner].Record(ns);
   sample_ns_[owner] += ns;
   if (stage == Stage::kRead) usage_.HasRead(now_ns);
-  Enter(owner + 1 < kStageCount ? owner + 1 : kBetweenSamples, now_ns, ns, owner);
+  Enter(next, now_ns, ns, owner);
 }
 
 StateTimes WorkerClock::Times(int64_t now_ns) const {

@@ -1,8 +1,9 @@
 // Where a worker's time goes, and how long the consumer had to wait: the figures behind
 // loader.stats() and loader.report().
 //
-// Every worker owns one WorkerClock, and each moment between its construction and now lies in
-// exactly one of five states (three stages, two off), so that shares add up to 1 (but see Times).
+// Every worker owns one WorkerClock, and each moment between its construction and now lies in at
+// most one of five states (three stages, two off): see Times. In none lies what a worker does
+// between two samples and before its first: it claims one, or hands a failure over.
 // Cost: one clock reading (about 25 ns) and one histogram entry for each stage of a sample, and two
 // readings of the thread's use of its core (usage_meter.h); see tests/bench/stats_bench.cc.
 #pragma once
@@ -42,17 +43,22 @@ class WorkerClock {
 
   // The worker starts to run; the time since End() (or construction) was spent in that off state.
   void Begin(int64_t now_ns);
+  // How much of its time the worker has been on a core until now: where its work may be over.
+  void NoteUsage(int64_t now_ns) { usage_.Note(now_ns); }
   // The worker stops running because there is nothing to do.
   void End(int64_t now_ns, OffState why);
   // Off work from now on for another reason than End said.
   void Off(int64_t now_ns, OffState why);
-  // A sample begins: its read. The span before it is no stage's.
+  // A sample begins: its read. The span before it is no state's.
   void BeginSample(int64_t now_ns);
-  // The sample, `index`, has been through its stages.
+  // The sample, `index`, has been through its stages, or failed in one.
   void EndSample(int64_t index) { slow_samples_.Offer({index, sample_ns_, {}}); }
   // The span from the last BeginSample, Begin or Lap until now was spent in `stage`.
   void Lap(Stage stage) { LapAt(stage, NowNs()); }
   void LapAt(Stage stage, int64_t now_ns);
+  // As Lap, for the stage in which the sample failed: no other follows.
+  void Fail(Stage stage) { FailAt(stage, NowNs()); }
+  void FailAt(Stage stage, int64_t now_ns) { LeaveStage(stage, now_ns, kBetweenSamples); }
 
   void AddStageTo(Stage stage, HistogramSnapshot* sum) const {
     stages_[static_cast<size_t>(stage)].AddTo(sum);
@@ -72,6 +78,7 @@ class WorkerClock {
   static constexpr size_t kBetweenSamples = kWorkerStates;
 
   void Enter(size_t state, int64_t now_ns, int64_t owned_ns, size_t owner);
+  void LeaveStage(Stage stage, int64_t now_ns, size_t next);
   void LeaveSample(size_t next, int64_t now_ns);
   StateTimes TimesNoted(int64_t now_ns) const;
 

@@ -173,7 +173,7 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
         if not in_time:
             pending = [f"{index:,} ({path})" for index, path in core.pending()]
             raise timed_out(self._timeout, self._batch, pending)
-        images, labels, failures, (ready, _, blame) = core.next()
+        images, labels, failures, (ready, blame) = core.next()
         self._batch_wait = ready, blame
         submitted = self._in_flight.popleft()
         assert not isinstance(submitted, Exception)

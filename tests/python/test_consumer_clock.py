@@ -32,13 +32,18 @@ def of(histogram: object) -> Durations:
     return Durations(**histogram.snapshot().to_dict())  # type: ignore[attr-defined]
 
 
+def request(clock: ConsumerClock, now: Time, wait_s: float) -> None:
+    """A batch for the loop, which waits for it."""
+    clock.asked()
+    now.passes(wait_s)
+    clock.answered()
+
+
 def steps(clock: ConsumerClock, now: Time, waits: Sequence[float], step_s: float) -> None:
     """An epoch: before the first request nothing, behind each batch a step; then its end."""
     clock.epoch_begins()
     for wait_s in waits:
-        clock.asked()
-        now.passes(wait_s)
-        clock.answered()
+        request(clock, now, wait_s)
         now.passes(step_s)
     clock.asked()
 
@@ -62,9 +67,7 @@ def test_making_an_iterator_and_ending_one_count_to_the_first_wait(now: Time) ->
         clock.iterator_made()
         now.passes(100)  # the script's own time
         for _ in range(2):
-            clock.asked()
-            now.passes(1)
-            clock.answered()
+            request(clock, now, 1)
             now.passes(2)
         clock.asked()
         now.passes(3)  # the next() that finds no batch
@@ -95,9 +98,7 @@ def test_the_last_step_has_no_end_before_the_loop_asks_again(now: Time) -> None:
     clock = ConsumerClock()
     clock.epoch_begins()
     for _ in range(2):
-        clock.asked()
-        now.passes(1)
-        clock.answered()
+        request(clock, now, 1)
         now.passes(4)
     assert (of(clock.wait).count, of(clock.step).count, of(clock.batch).count) == (2, 1, 1)
     assert [s.step_s for s in clock.steps] == [4, 0]
@@ -106,9 +107,7 @@ def test_the_last_step_has_no_end_before_the_loop_asks_again(now: Time) -> None:
 def test_what_an_observer_does_is_no_part_of_the_step(now: Time) -> None:
     clock = ConsumerClock()
     clock.epoch_begins()
-    clock.asked()
-    now.passes(1)
-    clock.answered()
+    request(clock, now, 1)
     now.passes(100)
     clock.begin_step()
     now.passes(4)
@@ -120,9 +119,7 @@ def test_what_an_observer_does_is_no_part_of_the_step(now: Time) -> None:
 def test_a_step_that_is_left_out_counts_nowhere(now: Time) -> None:
     clock = ConsumerClock()
     clock.epoch_begins()
-    clock.asked()
-    now.passes(1)
-    clock.answered()
+    request(clock, now, 1)
     now.passes(100)
     clock.leave_out()
     clock.begin_step()
@@ -142,14 +139,10 @@ def test_time_between_epochs_is_no_step(now: Time) -> None:
 def test_an_epoch_that_was_left_half_way_leaves_no_step_behind(now: Time) -> None:
     clock = ConsumerClock()
     clock.epoch_begins()
-    clock.asked()
-    now.passes(1)
-    clock.answered()
+    request(clock, now, 1)
     now.passes(50)
     clock.epoch_begins()  # without having asked again
-    clock.asked()
-    now.passes(1)
-    clock.answered()
+    request(clock, now, 1)
     assert of(clock.step).count == 0
     assert [s.first for s in clock.steps] == [True, True]
 
@@ -158,9 +151,7 @@ def test_first_waits_and_the_first_batch(now: Time) -> None:
     clock = ConsumerClock()
     clock.epoch_begins()
     now.passes(0.5)  # what the iterator takes before the loop asks
-    clock.asked()
-    now.passes(2)
-    clock.answered()
+    request(clock, now, 2)
     assert clock.first_batch_s == 2.5
     assert clock.first_wait_ns == 2 * 10**9
     steps(clock, now, [4, 1, 1], 1)
@@ -179,15 +170,11 @@ def test_an_epoch_without_batches(now: Time) -> None:
 def test_a_request_that_failed_is_neither_batch_nor_wait(now: Time) -> None:
     clock = ConsumerClock()
     clock.epoch_begins()
-    clock.asked()
-    now.passes(1)
-    clock.answered()
+    request(clock, now, 1)
     now.passes(2)
     clock.asked()
     now.passes(30)  # the batch raises
-    clock.asked()
-    now.passes(4)
-    clock.answered()
+    request(clock, now, 4)
     assert clock.batches == 2
     assert (of(clock.step).count, of(clock.step).total_s) == (1, 2)
     assert of(clock.wait).total_s == 5

@@ -61,6 +61,14 @@ class Timeline:
         self.free.append(event)
 
 
+def request(timeline: Timeline, clock: EventDeviceClock, number: int, wait: int) -> int:
+    """A batch for the loop, which waits for it; returns for how much of that the device is idle."""
+    clock.asked()
+    idle = timeline.wait(wait)
+    clock.answered(number)
+    return idle
+
+
 STEP = st.tuples(
     st.integers(0, 5),  # the loader's time
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), max_size=3),  # host work, device work
@@ -73,9 +81,7 @@ def test_what_is_measured_is_the_truth(program: list[tuple[int, list[tuple[int, 
     clock = EventDeviceClock(timeline)
     truth, measured = [], []
     for number, (wait, work) in enumerate(program):
-        clock.asked()
-        truth.append((number, float(timeline.wait(wait))))
-        clock.answered(number)
+        truth.append((number, float(request(timeline, clock, number, wait))))
         measured += clock.finished()
         for host, device in work:
             timeline.now += host
@@ -90,9 +96,7 @@ def test_a_wait_that_queued_work_hides_is_no_idleness() -> None:
     timeline = Timeline()
     clock = EventDeviceClock(timeline)
     for number in range(3):
-        clock.asked()
-        timeline.wait(4)
-        clock.answered(number)
+        request(timeline, clock, number, 4)
         timeline.launch(10)
     timeline.now = 100
     # The first finds an empty queue; behind it the host runs ever further ahead.
@@ -103,9 +107,7 @@ def test_a_drained_device_starves() -> None:
     timeline = Timeline()
     clock = EventDeviceClock(timeline)
     for number in range(3):
-        clock.asked()
-        timeline.wait(10)
-        clock.answered(number)
+        request(timeline, clock, number, 10)
         timeline.launch(4)
     timeline.now = 100
     assert clock.finished() == [(0, 10), (1, 6), (2, 6)]
@@ -116,9 +118,7 @@ def test_results_come_when_the_device_has_passed_and_not_before() -> None:
     clock = EventDeviceClock(timeline)
     timeline.launch(50)
     for number in range(4):
-        clock.asked()
-        timeline.wait(2)
-        clock.answered(number)
+        request(timeline, clock, number, 2)
         timeline.launch(10)
         assert clock.finished() == []
     assert timeline.now == 8  # the host has waited for nothing else
@@ -148,9 +148,7 @@ def test_the_number_of_events_and_of_questions_is_constant() -> None:
     timeline = Timeline()
     clock = EventDeviceClock(timeline)
     for number in range(2000):
-        clock.asked()
-        timeline.wait(3)
-        clock.answered(number)
+        request(timeline, clock, number, 3)
         timeline.launch(2)
         clock.finished()
     assert timeline.made <= 4
@@ -163,18 +161,14 @@ def test_a_loop_too_far_ahead_of_its_device_loses_measurements_and_nothing_else(
     timeline.launch(10_000)
     measured = []
     for number in range(MOST_PENDING + 30):
-        clock.asked()
-        timeline.wait(1)
-        clock.answered(number)
+        request(timeline, clock, number, 1)
         measured += clock.finished()
     assert (measured, clock.dropped) == ([], 30)
     assert timeline.made - len(timeline.free) <= 2 * MOST_PENDING
     timeline.now = 10_000
     assert clock.finished() == [(number, 0) for number in range(MOST_PENDING)]
     assert len(timeline.free) == timeline.made
-    clock.asked()
-    timeline.wait(5)
-    clock.answered(MOST_PENDING + 30)
+    request(timeline, clock, MOST_PENDING + 30, 5)
     assert clock.finished() == [(MOST_PENDING + 30, 5)]
     assert clock.dropped == 30
 
@@ -183,9 +177,7 @@ def test_a_request_without_a_batch_leaves_nothing_behind() -> None:
     timeline = Timeline()
     clock = EventDeviceClock(timeline)
     for epoch in range(100):
-        clock.asked()
-        timeline.wait(2)
-        clock.answered(epoch)
+        request(timeline, clock, epoch, 2)
         assert clock.finished() == [(epoch, 2)]
         clock.asked()  # the end of the epoch: StopIteration
         timeline.now += 1000

@@ -265,7 +265,7 @@ class Meter:
             first_wait_s=(now.first_wait_ns - earlier.first_wait_ns) * 1e-9,
             first_batch_s=self.clock.first_batch_s,
             wait_cpu_s=(now.wait_cpu_ns - earlier.wait_cpu_ns) * 1e-9,
-            ready_share=core["ready_at_request"] / max(1, core["batches"]),
+            ready_share=sum(core["queue"][1:]) / max(1, core["batches"]),
             queue=tuple(core["queue"]),
             ahead=ahead,
             stages={

@@ -69,7 +69,10 @@ TEST_F(LoaderErrorsTest, ASampleThatFailsSpoilsItsOwnBatchOnly) {
     const LoaderStats stats = loader->Stats();
     EXPECT_EQ(stats.failed_batches, 4U);
     EXPECT_EQ(stats.samples, 9U);  // also those beside one that failed
-    EXPECT_EQ(stats.consumer_wait.count, 7U);
+    // A sample's time counts up to the stage in which it failed.
+    EXPECT_EQ(stats.stages[static_cast<size_t>(Stage::kRead)].count, 13U);
+    EXPECT_EQ(stats.stages[static_cast<size_t>(Stage::kDecode)].count, 11U);
+    EXPECT_EQ(stats.stages[static_cast<size_t>(Stage::kTransform)].count, 9U);
   }
 }
 

@@ -105,6 +105,17 @@ TEST_F(LoaderRandomnessTest, EachOccurrenceInAnEpochGetsItsOwn) {
   }
 }
 
+TEST_F(LoaderRandomnessTest, SkippedSamplesCountAsComeUnlessOneIsRefused) {
+  const auto loader = MakeLoader(0);
+  loader->StartEpoch(3, 1);
+  loader->Skip({1, 2, 1});
+  EXPECT_THROW(loader->Skip({1, 4, kSamples}), std::out_of_range);
+  loader->Skip({-kSamples});
+  std::map<int64_t, uint32_t> seen = {{0, 1}, {1, 2}, {2, 1}};
+  loader->Submit({0, 1, 2, 3, 4});
+  ExpectBatch(loader->Next(), {0, 1, 2, 3, 4}, 3, 1, &seen);
+}
+
 TEST_F(LoaderRandomnessTest, ASecondRunGetsTheSame) {
   const auto first = FourTimesTheSame(MakeLoader(2).get(), 1, 4);
   const auto loader = MakeLoader(1);

@@ -111,6 +111,22 @@ TEST(SampleSetTest, CheckRefusesASizeThatIsNotThatOfItsRows) {
   EXPECT_NO_THROW(set.Check());
 }
 
+TEST(SampleSetTest, CheckRefusesPartsInAnotherOrder) {
+  SampleSet set = Parts();
+  std::swap(set.parts[1], set.parts[2]);
+  ExpectRefused(set, "must ascend");
+}
+
+TEST(SampleSetTest, CheckRefusesPartsAndRowsWithoutATable) {
+  SampleSet set = Parts();
+  set.table = nullptr;
+  ExpectRefused(set, "need a table");
+  set.parts.resize(1);
+  EXPECT_NO_THROW(set.Check());
+  set.rows = std::vector<int64_t>{0, 1};
+  ExpectRefused(set, "need a table");
+}
+
 TEST(SampleSetTest, CheckRefusesPartsThatLeaveRowsOut) {
   SampleSet set = Parts();
   set.parts.clear();

@@ -55,7 +55,7 @@ TEST_F(UsageMeterTest, TellsReadsFromWorkAndSleepingReadsFromOthers) {
   Pass(8 * kMs, 20 * kUs, 1);  // and one that waits for the disk
   meter_.HasRead(now_);
   Pass(3 * kMs, 2 * kMs);
-  meter_.End(now_);
+  meter_.Note(now_);
   const UsageTotals totals = TotalsOf(meter_);
   EXPECT_EQ(totals.reads, 2U);
   EXPECT_EQ(totals.read_ns, 8 * kMs + 40 * kUs);
@@ -74,7 +74,7 @@ TEST_F(UsageMeterTest, QuickSamplesAreWorkAndAskTheKernelSeldom) {
     meter_.HasRead(now_);
     Pass(6 * kUs, 6 * kUs);
   }
-  meter_.End(now_);
+  meter_.Note(now_);
   EXPECT_LE(g_readings, 2 * 100 + 2);
   const UsageTotals totals = TotalsOf(meter_);
   EXPECT_EQ(totals.read_ns + totals.work_ns, 10 * kMs);
@@ -91,7 +91,7 @@ TEST_F(UsageMeterTest, QuickSamplesOnSlowStorageAreReads) {
     meter_.HasRead(now_);
     Pass(50 * kUs, 50 * kUs);
   }
-  meter_.End(now_);
+  meter_.Note(now_);
   const UsageTotals totals = TotalsOf(meter_);
   EXPECT_EQ(totals.reads, 10U);
   EXPECT_EQ(totals.read_ns, 100 * kMs);
@@ -105,11 +105,11 @@ TEST_F(UsageMeterTest, QuickSamplesOnSlowStorageAreReads) {
 TEST_F(UsageMeterTest, TimeBetweenEndAndBeginIsNobodys) {
   meter_.Begin(now_);
   Pass(kMs, kMs);
-  meter_.End(now_);
+  meter_.Note(now_);
   Pass(kMs, kMs);
   meter_.Begin(now_);
   Pass(kMs, kMs);
-  meter_.End(now_);
+  meter_.Note(now_);
   EXPECT_EQ(TotalsOf(meter_).work_ns, 2 * kMs);
   EXPECT_EQ(TotalsOf(meter_).work_cpu_ns, 2 * kMs);
 }
@@ -163,7 +163,7 @@ TEST(ThreadUsage, TheCpuTimeOfShortSpellsBetweenSleepsIsNotLost) {
     meter.Begin(begin);
     while (NowNs() - begin < kMs) {
     }
-    meter.End(NowNs());
+    meter.Note(NowNs());
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   const int64_t used = ReadThreadUsageExactly().cpu_ns - before;

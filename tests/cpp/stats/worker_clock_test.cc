@@ -48,6 +48,22 @@ TEST(WorkerClock, BeginSampleLeavesTheSpanBeforeItToNoStage) {
   EXPECT_EQ(StageOf(clock, Stage::kRead).total_ns, 1);
 }
 
+TEST(WorkerClock, TheStageInWhichASampleFailsHasItsTimeAndWhatFollowsIsNobodys) {
+  WorkerClock clock(kStartNs);
+  clock.Begin(kStartNs);
+  clock.BeginSample(kStartNs);
+  clock.FailAt(Stage::kRead, kStartNs + 30);
+  clock.EndSample(5);
+  EXPECT_EQ(clock.Times(kStartNs + 50), (StateTimes{30, 0, 0, 0, 0}));
+  EXPECT_EQ(StageOf(clock, Stage::kRead).total_ns, 30);
+  EXPECT_EQ(StageOf(clock, Stage::kDecode).count, 0U);
+  std::vector<SlowSample> slow;
+  clock.slow_samples().AddTo(&slow);
+  ASSERT_EQ(slow.size(), 1U);
+  EXPECT_EQ(slow[0].index, 5);
+  EXPECT_EQ(slow[0].stage_ns[0], 30);
+}
+
 TEST(WorkerClock, OffTimeStandsStillWhileRunning) {
   WorkerClock clock(kStartNs);
   clock.Begin(kStartNs + 5);
@@ -84,11 +100,12 @@ TEST(WorkerClock, LapTakesTheTimeItself) {
   EXPECT_LE(decode.total_ns, after - before);
 }
 
-TEST(WorkerClock, EveryMomentLiesInExactlyOneState) {
+TEST(WorkerClock, EveryMomentLiesInOneStateOrBetweenTwoSamples) {
   std::mt19937 random(3);
   WorkerClock clock(kStartNs);
   std::array<int64_t, kStageCount> stages{};
   std::array<int64_t, 2> off{};
+  int64_t between = 0;
   OffState state = OffState::kIdle;
   int64_t now = kStartNs;
   const auto step = [&] {
@@ -99,17 +116,23 @@ TEST(WorkerClock, EveryMomentLiesInExactlyOneState) {
   for (int spell = 0; spell < 1000; ++spell) {
     off[static_cast<size_t>(state)] += step();
     clock.Begin(now);
-    for (auto laps = random() % 7; laps > 0; --laps) {
-      const auto stage = static_cast<Stage>(random() % kStageCount);
-      stages[static_cast<size_t>(stage)] += step();
-      clock.LapAt(stage, now);
+    for (auto samples = random() % 4; samples > 0; --samples) {
+      between += step();
+      clock.BeginSample(now);
+      const auto fails = static_cast<int>(random() % (2 * kStageCount));  // or in none
+      for (int s = 0; s <= std::min(fails, kStageCount - 1); ++s) {
+        stages[static_cast<size_t>(s)] += step();
+        s == fails ? clock.FailAt(static_cast<Stage>(s), now)
+                   : clock.LapAt(static_cast<Stage>(s), now);
+      }
     }
+    between += step();
     state = random() % 2 == 0 ? OffState::kIdle : OffState::kWaiting;
     clock.End(now, state);
     ASSERT_EQ(clock.OffNs(OffState::kIdle, now), off[0]);
     ASSERT_EQ(clock.OffNs(OffState::kWaiting, now), off[1]);
   }
-  int64_t sum = off[0] + off[1];
+  int64_t sum = off[0] + off[1] + between;
   for (int i = 0; i < kStageCount; ++i) {
     const int64_t total = StageOf(clock, static_cast<Stage>(i)).total_ns;
     EXPECT_EQ(total, stages[static_cast<size_t>(i)]);
@@ -173,11 +196,12 @@ TEST(WorkerClock, TimesNeverGoBackAlsoWhereSamplesFailOrFollowLate) {
     for (int sample = 0; sample < 3; ++sample) {
       clock.BeginSample(now);
       look();
-      const auto stages = static_cast<int>(random() % (kStageCount + 1));  // fewer: it failed there
-      for (int s = 0; s < stages; ++s) {
+      const auto fails = static_cast<int>(random() % (kStageCount + 1));
+      for (int s = 0; s < fails; ++s) {
         clock.LapAt(static_cast<Stage>(s), now);
         look();
       }
+      if (fails < kStageCount && sample != 1) clock.FailAt(static_cast<Stage>(fails), now);
     }
     clock.End(now, OffState::kIdle);
     look();
