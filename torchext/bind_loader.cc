@@ -149,7 +149,6 @@ void BindLoader(py::module_* m) {
       .def("pending", &Pending)
       .def("load_into", &LoadInto, py::arg("index"), py::arg("occurrence"), py::arg("images"),
            py::arg("position"), py::arg("source") = py::none())
-      .def_property_readonly("in_flight", &Loader::in_flight)
       .def_property_readonly("prefetch", &Loader::prefetch)
       .def_property_readonly("pid", &Loader::pid)
       .def("stats", &Loader::Stats, NoGil())

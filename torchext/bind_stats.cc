@@ -93,8 +93,6 @@ py::dict StatsDict(const LoaderStats& stats) {
   d["queue"] = stats.queue;
   d["slow_samples"] = SlowSampleList(stats.slow_samples);
   d["batches"] = stats.batches;
-  d["samples"] = stats.samples;
-  d["failed_batches"] = stats.failed_batches;
   d["index"] = IndexDict(stats.index);
   return d;
 }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -17,8 +19,11 @@ from .stats.workers import by_row
 if TYPE_CHECKING:
     from .dataloader import DataLoader
 
+T = TypeVar("T")
+
 _indexes: weakref.WeakSet[_C.DecodeIndex] = weakref.WeakSet()
 _running: weakref.WeakSet[_C.Loader] = weakref.WeakSet()
+_all: weakref.WeakSet[Cores] = weakref.WeakSet()
 # Cores that a fork brought along: their workers exist in the parent only, so nothing may touch them.
 _inherited: list[_C.Loader] = []
 
@@ -34,12 +39,30 @@ def _stop_all() -> None:
         index.flush(True)
 
 
+def _forked() -> None:
+    for cores in list(_all):
+        cores.begin_anew()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 class Cores:
-    """All cores of a loader: one that is spare, those that iterators have."""
+    """All cores of a loader: one that is spare, those that iterators have. In a fork it has none, and has
+    measured nothing."""
 
     def __init__(self) -> None:
+        self._made: dict[_C.Loader, Any] = {}
+        self.begin_anew()
+        _all.add(self)
+
+    def begin_anew(self) -> None:
+        """Put aside what a fork brought along."""
+        _inherited.extend(self._made)
+        self._lock = threading.RLock()
+        self._retired = 0  # how many cores are gone
         self._spare: _C.Loader | None = None  # a core that no iterator is using
-        self._made: dict[_C.Loader, Any] = {}  # all that exist, and what each was made for
+        self._made = {}  # all that exist, and what each was made for
         self._past = _C.StatsSum()  # what those measured that are gone
         self._past_work_s: tuple[float, ...] = ()
         # The index: by which process it was opened, and for which table.
@@ -47,8 +70,7 @@ class Cores:
 
     def lease(self, loader: DataLoader[Any], source: Source) -> _C.Loader:
         """A core for one iterator: the spare one, or a new one where there is none that fits."""
-        self._leave_inherited()
-        prefetch = (loader.prefetch_factor or 2) if loader.num_workers > 0 else 1
+        prefetch = max(1, loader._batches_ahead)
         arguments = loader.pixels, loader.dct_scaling, loader.memory_format
         made_for = source.key(), arguments, int(loader.num_workers), prefetch, loader.pin_memory
         core, self._spare = self._spare, None
@@ -86,7 +108,6 @@ class Cores:
         return index.problem if index is not None and pid == os.getpid() else ""
 
     def give_back(self, core: _C.Loader) -> None:
-        self._leave_inherited()
         if core not in self._made:
             return
         core.stop()
@@ -96,29 +117,36 @@ class Cores:
             self._retire(core)
 
     def _retire(self, core: _C.Loader) -> None:
-        self._past.add(core.stats())
-        self._past_work_s = by_row(self._past_work_s, core.work_s())
-        del self._made[core]
-
-    def _leave_inherited(self) -> None:
-        """Put aside what a fork brought along: only its own process may touch a core."""
-        for core in [core for core in list(self._made) if core.pid != os.getpid()]:
-            _inherited.append(core)
+        with self._lock:
+            self._retired += 1
+            self._past.add(core.stats())
+            self._past_work_s = by_row(self._past_work_s, core.work_s())
             del self._made[core]
-            if self._spare is core:
-                self._spare = None
+
+    def _counted_once(self, add_up: Callable[[], T]) -> T:
+        """What ``add_up`` makes of the cores that there are and of those that are gone. A core may go
+        meanwhile, in this thread too: its iterator need only be collected."""
+        with self._lock:
+            while True:
+                retired = self._retired
+                total = add_up()
+                if retired == self._retired:
+                    return total
 
     def measured(self) -> _C.StatsSum:
-        """What all of them have measured. An iterator may give its core back meanwhile: it need only be
-        collected."""
-        self._leave_inherited()
-        total = _C.StatsSum()
-        total.add(self._past)
-        for core in list(self._made):
-            total.add(core.stats())
-        return total
+        """What all of them have measured."""
+
+        def add_up() -> _C.StatsSum:
+            total = _C.StatsSum()
+            total.add(self._past)
+            for core in list(self._made):
+                total.add(core.stats())
+            return total
+
+        return self._counted_once(add_up)
 
     def work_s(self) -> tuple[float, ...]:
         """For how many seconds each worker has been at work, by its number in its core. Cheap."""
-        self._leave_inherited()
-        return by_row(self._past_work_s, *(core.work_s() for core in list(self._made)))
+        return self._counted_once(
+            lambda: by_row(self._past_work_s, *(core.work_s() for core in list(self._made)))
+        )

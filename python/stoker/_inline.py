@@ -38,8 +38,13 @@ class _Wrapper(torch_data.Dataset[Any]):
         else:
             setattr(self._dataset, name, value)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """A worker_init_fn that asks for its dataset's class hears of the one that was given."""
+        return type(self._dataset) if not isinstance(self._dataset, _Wrapper) else self._dataset.__class__
+
+    def __reduce__(self) -> Any:
+        return _rebuilt, (type(self), dict(self.__dict__))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
@@ -66,14 +71,6 @@ class InlineDataset(_Wrapper):
         self._exact = exact
         self._given = self._transforms()
         self._looked_in = os.getpid() if anew else 0
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        """A worker_init_fn that asks for its dataset's class hears of the one that was given."""
-        return type(self._dataset)
-
-    def __reduce__(self) -> Any:
-        return _rebuilt, (InlineDataset, dict(self.__dict__))
 
     def _transforms(self) -> list[Any]:
         return [getattr(leaf.dataset, "transform", None) for leaf in self._source.leaves]

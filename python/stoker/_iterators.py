@@ -9,7 +9,6 @@ from torch.utils.data import dataloader as torch_dataloader
 from ._inline import Guarded, GuardedCollate, GuardedDataset, InlineDataset
 from ._recorder import IndexSampler, Run, is_iterable
 from .bad_samples import BadSample, EpochErrors
-from .datasets import NativeDataset
 from .errors import DataError
 from .stats import Meter
 from .stats.meter import retire_with
@@ -58,7 +57,6 @@ class _Timed:
 
     _loader: DataLoader[Any]
     _meter: Meter
-    _num_yielded: int
     _timeout: float
     _errors: EpochErrors
     _first_batch = 0  # of the epoch, that this iterator gives
@@ -71,7 +69,7 @@ class _Timed:
         resume = loader._recorder.constructing(loader)
         dataset, collate = loader.dataset, loader.collate_fn
         source = loader._source
-        if source is not None and not isinstance(dataset, NativeDataset):
+        if source is not None:
             anew = loader.worker_init_fn is not None
             dataset = InlineDataset(dataset, source, loader.pixels == "exact", anew)
         if loader.on_error != "raise":
@@ -96,19 +94,27 @@ class _Timed:
         if not resume["whole"]:
             run.base_seed, run.epoch = resume["base_seed"], resume["epoch"]
         if is_iterable(self._loader):
-            for done in range(self._first_batch):
-                try:
-                    super()._next_data()  # type: ignore[misc]
-                except StopIteration:
-                    raise self._loader._state_error(done, self._first_batch) from None
-                run.delivered()
+            try:
+                for done in range(self._first_batch):
+                    self._drop(run, done)
+            except Exception:
+                self._loader._recorder.resume = resume  # the next iterator is not to begin at the start
+                raise
+
+    def _drop(self, run: Run, done: int) -> None:
+        """A batch that had been had, or raised, in the run that is resumed."""
+        try:
+            super()._next_data()  # type: ignore[misc]
+        except StopIteration:
+            raise self._loader._state_error(done, self._first_batch) from None
+        except Exception as e:
+            if self._is_timeout(e) or not run.has_drawn:
+                raise
+        run.delivered()
 
     def _run(self) -> Run:
         run: Run = self._sampler_iter  # type: ignore[attr-defined]
         return run
-
-    def _batch(self) -> int:
-        return self._first_batch + self._num_yielded
 
     def _next_data(self) -> Any:
         self._meter.asked()
@@ -117,8 +123,8 @@ class _Timed:
             if isinstance(data, Guarded):
                 self._note(data)
                 if data.empty:
-                    self._num_yielded += 1
                     continue
+                self._meter.left_out += sum(failed.replaced_by is None for failed in data.failures)
                 data = data.batch
             self._given += 1
             self._meter.answered()
@@ -138,31 +144,38 @@ class _Timed:
                 self._loader._log.check_for_nothing(self._errors)
             raise
         except DataError as e:
-            e.batch = self._batch()
+            e.batch = run.batches
+            self._meter.failed_batches += 1
             if not is_iterable(self._loader):
                 bad = BadSample(self._errors.number, e.batch, e.index, e.path, e.stage, e.reason, "raised")
                 self._loader._log.add(bad, self._errors, 0)
-            if run.oldest() is not None:
+            if run.has_drawn:
                 run.delivered()
             raise
         except Exception as e:
-            if type(e) is RuntimeError and str(e) == f"DataLoader timed out after {self._timeout} seconds":
+            if self._is_timeout(e):
                 pending = [] if is_iterable(self._loader) else run.oldest()
                 several = pending if isinstance(pending, (list, tuple)) else [pending]
-                raise timed_out(self._timeout, self._batch(), [f"sample {i}" for i in several]) from None
-            if run.oldest() is not None:
+                raise timed_out(self._timeout, run.batches, [f"sample {i}" for i in several]) from None
+            if run.has_drawn:
+                self._meter.failed_batches += 1
                 run.delivered()  # gone, as in torch
             raise
         run.delivered()
         return data
 
+    def _is_timeout(self, error: Exception) -> bool:
+        text = f"DataLoader timed out after {self._timeout} seconds"
+        return type(error) is RuntimeError and str(error) == text
+
     def _note(self, data: Guarded) -> None:
         loader = self._loader
+        batch = self._run().batches - 1
         for failed in data.failures:
             action = "skipped" if failed.replaced_by is None else "replaced"
             index = failed.index if isinstance(failed.index, int) else -1
             bad = BadSample(
-                self._errors.number, self._batch(), index, failed.path, failed.stage, failed.reason, action,
+                self._errors.number, batch, index, failed.path, failed.stage, failed.reason, action,
                 failed.replaced_by,
             )  # fmt: skip
             loader._log.add(bad, self._errors, loader._samples_in_epoch())

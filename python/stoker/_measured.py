@@ -63,8 +63,13 @@ class MeasuredLoader:
         path = "native" if self.native else "python"
         core, problem = self._cores.measured(), self._cores.index_problem()
         workers = int(self.num_workers)
-        ahead = (self.prefetch_factor or 2) * (1 if self.native else workers) if workers else 0
-        return self._meter.stats(core, path, workers, problem, earlier, ahead)
+        return self._meter.stats(core, path, workers, problem, earlier, self._batches_ahead)
+
+    @property
+    def _batches_ahead(self) -> int:
+        """Batches that may be under way or complete before they are asked for."""
+        workers = int(self.num_workers)
+        return (self.prefetch_factor or 2) * (1 if self.native else workers) if workers else 0
 
     def recording(self, trials: bool = False) -> Recording:
         """All that is known of the run so far: what verdict, report and pictures are made from.

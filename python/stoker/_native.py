@@ -183,6 +183,7 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
             self._move_on(core)
         if len(targets) == 0 and len(labels) > 0:
             return _NOTHING
+        self._meter.samples += len(targets)
         return self._collate(images, targets)
 
     def _move_on(self, core: _C.Loader) -> None:
@@ -216,11 +217,10 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
                 images = images.index_select(0, keep).contiguous(memory_format=self._loader.memory_format)
                 if self._pin_memory:
                     images = images.pin_memory()
-                targets = (
-                    targets[keep]
-                    if isinstance(targets, torch.Tensor)
-                    else [targets[i] for i in keep.tolist()]
-                )
+                if isinstance(targets, torch.Tensor):
+                    targets = targets[keep].pin_memory() if self._pin_memory else targets[keep]
+                else:
+                    targets = [targets[i] for i in keep.tolist()]
         return images, targets
 
     def _target(self, index: int, label: int) -> Any:
@@ -309,6 +309,7 @@ class _Replacer:
             elif not self._replaced(position, occurrence, error):
                 left_out.add(position)
         if first is not None:
+            self._iterator._meter.failed_batches += 1
             raise first
         return left_out
 
@@ -351,7 +352,7 @@ class _Replacer:
         before = random.getstate()
         with torch.random.fork_rng(devices=[]):
             seed = hash((int(self._iterator._base_seed), self._iterator._epoch, error.index))
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # not those of accelerators, which are not put back
             random.seed(seed)  # which some of torchvision's transforms draw from
             try:
                 image, _ = leaf.dataset[local]

@@ -76,14 +76,12 @@ class Pipeline:
         cut: how many are in the native part.
         tail: where the tail begins; len(steps) where there is none.
         state: what the first that runs in Python gets.
-        start: what the first of all gets.
     """
 
     steps: tuple[Step, ...]
     cut: int
     tail: int
     state: State
-    start: State
 
     @property
     def native(self) -> tuple[Transform, ...]:
@@ -158,7 +156,7 @@ def make_pipeline(transform: Any, start: State) -> Pipeline:
         cut, state_at_cut = len(steps), state
     if start == "stoker" or not _compiles(steps[tail:]):
         tail = len(steps)  # descriptions among callables: see Runner.finish
-    return Pipeline(tuple(steps), cut, max(cut, tail), state_at_cut, start)
+    return Pipeline(tuple(steps), cut, max(cut, tail), state_at_cut)
 
 
 def _compiles(steps: list[Step]) -> bool:

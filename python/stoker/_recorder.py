@@ -201,9 +201,15 @@ class Run:
         self.batches += 1
         return batch
 
+    @property
+    def has_drawn(self) -> bool:
+        """The batch that the consumer gets next is drawn."""
+        return bool(self._drawn)
+
     def oldest(self) -> Any:
-        """The indices of the batch that the consumer gets next; None where that is not drawn."""
-        return self._drawn[0][2] if self._drawn else None
+        """The indices of the batch that the consumer gets next, which is drawn; None: its place in an
+        iterable dataset has none."""
+        return self._drawn[0][2]
 
     def _resharded(self) -> Iterator[Any]:
         """Batches of what is left of the epoch behind ``offset``, dealt to the present ranks anew."""

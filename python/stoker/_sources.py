@@ -118,13 +118,18 @@ class Source:
         """Equal keys mean that a core made for one source can serve the other."""
         return (
             tuple((_leaf_key(leaf), leaf.table) for leaf in self.leaves),
+            self.size,
             None if self.rows is None else (len(self.rows), hash(self.rows.numpy().tobytes())),
         )
 
     def sample_set(self, prepare: Callable[[_C.SamplePlan], None], channels_last: bool) -> _C.SampleSet:
         """What a core is made from; ``prepare`` sets what a plan takes from the loader."""
-        parts = []
+        parts: list[tuple[int, _C.SamplePlan]] = []
+        before = None
         for first, leaf in zip(self.firsts, self.leaves):
+            if parts and _leaf_key(leaf) == before:
+                continue  # one part with its neighbour: each costs every worker a decoder and its buffers
+            before = _leaf_key(leaf)
             plan = leaf.pipeline.plan(channels_last)
             leaf.prepare(plan)
             prepare(plan)

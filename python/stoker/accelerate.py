@@ -20,7 +20,9 @@ from .distributed import ShardSampler
 __all__ = ["prepare", "skip_first_batches"]
 
 # What only Stoker's DataLoader has; the rest Accelerate has copied.
-_OWN = ("memory_format", "pixels", "dct_scaling", "index", "on_error", "max_errors", "error_manifest")
+_OWN = (
+    "memory_format", "pixels", "dct_scaling", "index", "on_error", "max_errors", "error_manifest", "progress",
+)  # fmt: skip
 
 
 def prepare(accelerator: Any, *objects: Any, **kwargs: Any) -> Any:

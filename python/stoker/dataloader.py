@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import os
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar
@@ -24,6 +26,7 @@ from .distributed import ShardSampler, rank_and_world_size
 from .index import IndexLike, check, named
 from .plan import Plan, make_plan
 from .stats import Meter
+from .stats.device import accelerator_available
 
 __all__ = ["AutoWorkers", "DataLoader"]
 
@@ -171,7 +174,7 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
             raise ValueError(f'shard must be "auto" or None, got {shard!r}')
         if shard == "auto" and sampler is None and batch_sampler is None:
             sampler = self._shard_sampler(dataset, bool(shuffle), drop_last)
-            shuffle = None if sampler is not None else shuffle
+            shuffle = None
         super().__init__(
             dataset,
             batch_size=batch_size,
@@ -180,7 +183,7 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
             batch_sampler=batch_sampler,
             num_workers=num_workers,
             collate_fn=collate_fn,
-            pin_memory=torch.accelerator.is_available() if pin_memory is None else pin_memory,
+            pin_memory=accelerator_available() if pin_memory is None else pin_memory,
             drop_last=drop_last,
             timeout=timeout,
             worker_init_fn=worker_init_fn,
@@ -193,12 +196,10 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         )
 
     @staticmethod
-    def _shard_sampler(dataset: Any, shuffle: bool, drop_last: bool) -> ShardSampler | None:
+    def _shard_sampler(dataset: Any, shuffle: bool, drop_last: bool) -> ShardSampler:
         if isinstance(dataset, torch_data.IterableDataset):
             raise ValueError('shard="auto" needs a map-style dataset: an iterable one shards itself')
         rank, ranks = rank_and_world_size()
-        if ranks == 1:
-            return None
         return ShardSampler(dataset, ranks, rank, shuffle=shuffle, drop_last=drop_last)
 
     def _forget(self) -> None:
@@ -215,7 +216,8 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         resume = state.pop("_resume", None)
-        self.__dict__.update(state, _iterator=None)
+        self.__dict__.update(state, _iterator=None, _log=copy.copy(state["_log"]))
+        self._live = LiveLine() if self.progress else None
         self._forget()
         self._recorder.resume = resume
 
@@ -244,6 +246,10 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
 
     def _samples_in_epoch(self) -> int:
         """How many samples this loader gives in an epoch, as well as that can be told."""
+        batches: Any = self.batch_sampler
+        if self.batch_size is None and isinstance(getattr(batches, "batch_size", None), int):  # it was given
+            with contextlib.suppress(TypeError, NotImplementedError):
+                return len(batches) * int(batches.batch_size)
         for sized in (self.sampler, self.dataset):
             try:
                 return len(sized)  # type: ignore[arg-type]

@@ -155,7 +155,7 @@ def _python_plan(loader: DataLoader[Any], source: Source | None, reason: str) ->
             parts.append(("then", f"in C++: {_names(leaf.pipeline, leaf.pipeline.tail)}"))
     parts.append(("collate", getattr(loader.collate_fn, "__name__", type(loader.collate_fn).__name__)))
     parts.append(("workers", _workers(loader, "processes")))
-    ahead = (loader.prefetch_factor or 2) * loader.num_workers
+    ahead = loader._batches_ahead
     parts.append(("memory", f"{ahead} batches ahead, and the dataset once more in each process" if ahead else
                   "one batch at a time"))  # fmt: skip
     return Plan(False, reason, tuple(parts), inline=inline)
@@ -169,8 +169,8 @@ def make_plan(
         return _python_plan(loader, source, reason)
     parts = [("dataset", _dataset(loader.dataset))]
     plan = source.leaves[0].pipeline.plan()
-    prefetch = (loader.prefetch_factor or 2) if loader.num_workers > 0 else 1
-    parts.append(("read", f"files, {prefetch} batches ahead"))
+    ahead = loader._batches_ahead
+    parts.append(("read", f"files, {ahead} batches ahead" if ahead else "files, one batch at a time"))
     scaled = ", reduced while decoding" if loader.dct_scaling else ""
     parts.append(("decode", f"JPEG: own decoder, {loader.pixels} pixels{scaled} · other formats: OpenCV"))
     coverage = saves = None
@@ -185,9 +185,9 @@ def make_plan(
         parts.append(("transform", f"{_names(leaf.pipeline, 0)}{of}"))
     parts.append(("collate", _collate(loader, plan)))
     parts.append(("workers", _workers(loader, "threads")))
-    parts.append(("memory", _memory(loader, plan, prefetch + 2)))
+    parts.append(("memory", _memory(loader, plan, max(1, ahead) + 2)))
     if loader.shard == "auto" and not isinstance(loader.sampler, ShardSampler):
-        parts.append(("shard", "the whole: there is one rank, or a sampler was given"))
+        parts.append(("shard", "the whole: a sampler was given"))
     ignored = [
         name for name in ("worker_init_fn", "multiprocessing_context") if getattr(loader, name) is not None
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -132,6 +133,20 @@ def test_iterable_datasets_stay_as_accelerate_reads_them(make_accelerator: Make)
     loader = prepare(make_accelerator(), DataLoader(Numbers(), batch_size=4))
     assert type(loader) is DataLoaderDispatcher
     assert torch.cat(list(loader)).tolist() == list(range(10))
+
+
+def test_all_arguments_of_its_own_are_kept(make_accelerator: Make, labelled: ImageList) -> None:
+    arguments = {*inspect.signature(DataLoader).parameters}
+    own = arguments - {*inspect.signature(torch.utils.data.DataLoader).parameters} - {"shard"}
+    others = {
+        "memory_format": torch.channels_last, "pixels": "exact", "index": None, "on_error": "skip",
+        "max_errors": 3, "error_manifest": "manifest", "progress": True,
+    }  # fmt: skip
+    for given in (others, {"dct_scaling": True}):
+        prepared = prepare(make_accelerator(), DataLoader(labelled, **given))
+        for name, value in given.items():
+            assert getattr(prepared.base_dataloader, name) == value, name
+    assert own == {*others, "dct_scaling"}
 
 
 def test_what_is_refused(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import torch.utils.data as torch_data
+from both_paths import drained
 from conftest import write_photos
 from index_helpers import same
 from python_datasets import Opaque
@@ -54,6 +57,7 @@ def test_skip(images: ImageList, path: str, workers: int) -> None:
     assert [bad.stage for bad in loader.errors] == ["read", *["decode"] * 5]
     assert all(bad.path == images.path(bad.index) for bad in loader.errors)
     assert all(bad.reason for bad in loader.errors)
+    assert (loader.stats().samples, loader.stats().failed_batches) == (SAMPLES - len(BAD), 0)
 
 
 def test_what_is_not_skipped_has_its_own_pixels(images: ImageList) -> None:
@@ -91,6 +95,8 @@ def test_replace(images: ImageList, path: str, workers: int) -> None:
         assert label == (replaced[n] if n in BAD else n)
     assert not set(found) & set(BAD)
     assert len(loader.errors) == len(BAD)
+    assert (loader.stats().samples, loader.stats().failed_batches) == (SAMPLES, 0)
+    assert "lost" not in loader.report()
 
 
 def test_replacements_are_the_same_whenever_the_epoch_is_repeated(images: ImageList) -> None:
@@ -147,6 +153,48 @@ def test_sources_that_come_one_by_one(images: ImageList) -> None:
     assert sum(len(targets["number"]) for _, targets in skipping) == SAMPLES - len(BAD)
 
 
+@pytest.mark.parametrize("path", ["native", "python"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_counted_on_behind_one_that_raises(images: ImageList, path: str, workers: int) -> None:
+    loader = DataLoader(either(images, path), 6, num_workers=workers)
+    errors, given = [], []
+    batches = iter(loader)
+    while True:
+        try:
+            given.append(next(batches)[1].tolist())
+        except DataError as e:
+            errors.append((e.batch, e.index))
+        except StopIteration:
+            break
+    assert (given, errors) == ([], [(0, 3), (1, 10), (2, 12), (3, 22)])
+    assert {bad.batch for bad in loader.errors} == {0, 1, 2, 3}
+    assert (loader.stats().batches, loader.stats().failed_batches) == (0, 4)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_that_raise_anything_are_counted(workers: int) -> None:
+    loader = DataLoader(Fussy(), 1, num_workers=workers)
+    assert drained(iter(loader)).count(KeyError) == 3
+    assert (loader.stats().batches, loader.stats().failed_batches) == (7, 3)
+
+
+def test_labels_are_pinned_where_samples_were_left_out(
+    images: ImageList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader = DataLoader(images, 6, on_error="skip", num_workers=0)
+    iterator: Any = iter(loader)
+    pinned = []
+
+    def pin(tensor: torch.Tensor) -> torch.Tensor:
+        pinned.append(tensor.dtype)
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    iterator._pin_memory = True
+    next(iterator)
+    assert sorted(map(str, pinned)) == ["torch.int64", "torch.uint8"]
+
+
 def test_raise_is_the_default_and_is_recorded(images: ImageList) -> None:
     loader = DataLoader(images, 6, num_workers=0)
     iterator = iter(loader)
@@ -177,6 +225,14 @@ def test_max_errors(images: ImageList, path: str, limit: float | None, passes: b
             list(loader)
         assert "no image" not in str(caught.value)
         assert str(images.path(loader.errors[-1].index)) in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["native", "python"])
+def test_max_errors_is_of_the_samples_that_a_batch_sampler_gives(images: ImageList, path: str) -> None:
+    few = torch_data.BatchSampler([3, 10, 0, 1, 2], 2, False)
+    loader = DataLoader(either(images, path), batch_sampler=few, on_error="skip", max_errors=0.2)
+    with pytest.raises(TooManyErrorsError, match=r"allows 1 \(0\.2 of 6\)"):
+        list(loader)
 
 
 def test_a_resumed_epoch_goes_on_counting(images: ImageList) -> None:
@@ -317,3 +373,18 @@ def test_a_native_timeout_names_the_samples_that_are_pending(
     assert said.endswith("and 1 more")
     assert _native.NativeIterator is type(iterator)
     assert next(iterator)[1].tolist() == [0, 1, 2, 4, 5, 6]  # and it can be asked again
+
+
+@pytest.mark.parametrize("copy_of", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_has_errors_of_its_own(images: ImageList, copy_of: Any) -> None:
+    loader = DataLoader(images, 6, on_error="skip", num_workers=0, progress=True)
+    list(loader)
+    state = loader.state_dict()
+    twin = copy_of(loader)
+    assert twin.errors == ()
+    assert twin._live is not None
+    assert twin._live is not loader._live
+    list(twin)
+    assert len(twin.errors) == len(loader.errors) == len(BAD)
+    now = loader.state_dict()
+    assert (now["loader_epoch"], now["errors"]) == (state["loader_epoch"], state["errors"]) == (0, len(BAD))

@@ -284,6 +284,7 @@ def test_copies_are_independent(labelled: ImageList, copy_of: Callable[[Any], An
     expected = indices(loader)
     twin = copy_of(loader)
     assert twin.stats().batches == 0
+    assert twin._log is not loader._log
     pairs = [(a.tolist(), b.tolist()) for (_, a), (_, b) in zip(loader, twin)]
     assert pairs == [(e, e) for e in expected]
 

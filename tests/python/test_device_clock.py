@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from stoker.stats import EventDeviceClock
 from stoker.stats import device as device_module
-from stoker.stats.device import MOST_PENDING, torch_device_clock
+from stoker.stats.device import MOST_PENDING, accelerator_available, torch_device_clock
 
 
 @dataclass
@@ -228,6 +229,27 @@ def test_no_driver_is_started_to_look_for_devices(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     monkeypatch.setattr(torch.accelerator, "is_available", refused)
     assert torch_device_clock() is None
+
+
+@pytest.mark.parametrize("before", [None, "0"])
+@pytest.mark.parametrize("found", [True, False])
+def test_whether_there_is_one_is_not_asked_of_the_driver(
+    monkeypatch: pytest.MonkeyPatch, before: str | None, found: bool
+) -> None:
+    name = "PYTORCH_NVML_BASED_CUDA_CHECK"
+    monkeypatch.delenv(name, raising=False)
+    if before is not None:
+        monkeypatch.setenv(name, before)
+    asked = []
+
+    def is_available() -> bool:
+        asked.append(os.environ.get(name))
+        return found
+
+    monkeypatch.setattr(torch.accelerator, "is_available", is_available)
+    assert accelerator_available() is found
+    assert asked == ["1"]
+    assert os.environ.get(name) == before
 
 
 @pytest.mark.parametrize("refuses", ["record", "passed", "elapsed_s"])

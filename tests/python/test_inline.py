@@ -205,7 +205,7 @@ def test_callables_among_descriptions(folder: Path) -> None:
          T.Normalize(MEAN, STD)],
     )  # fmt: skip
     plain = ImageFolder(folder, T.Resize((20, 24)))
-    loader = DataLoader(dataset, 8)
+    loader = DataLoader(dataset, 8, pixels="exact")
     assert loader.plan().reason.startswith("transform 2 of 6")
     ((batch, _),) = loader
     for i, image in enumerate(batch):
@@ -232,3 +232,31 @@ def test_what_a_callable_must_not_return(folder: Path, wrong: Any) -> None:
     dataset = ImageFolder(folder, [T.Resize((20, 24)), wrong, T.CenterCrop(10)])
     with pytest.raises(TypeError, match="callable"):
         dataset[0]
+
+
+def test_a_callable_changes_neither_pixels_nor_what_is_measured(folder: Path) -> None:
+    """The parts that the core runs are the core's, also of Stoker's own datasets."""
+    plain = ImageFolder(folder, T.Resize((20, 24)))
+    among = ImageFolder(folder, [T.Resize((20, 24)), lambda image: image])
+    for dataset in (among, torch_data.Subset(among, range(len(among)))):
+        for pixels in ("fast", "exact"):
+            loader = DataLoader(dataset, 8, pixels=pixels)
+            ((batch, _),) = loader
+            ((expected, _),) = DataLoader(plain, 8, pixels=pixels)
+            assert torch.equal(batch, expected)
+            stages = loader.stats().stages
+            assert stages["native"].total_s > stages["python"].total_s
+    exact, fast = (next(iter(DataLoader(among, 8, pixels=pixels)))[0] for pixels in ("exact", "fast"))
+    assert not torch.equal(exact, fast)
+
+
+def test_a_worker_init_fn_finds_its_dataset_behind_on_error(folder: Path) -> None:
+    def look(worker: int) -> None:
+        info = torch_data.get_worker_info()
+        assert info is not None
+        assert isinstance(info.dataset, ImageFolder), type(info.dataset)
+        info.dataset.target_transform = lambda label: label + 100
+
+    dataset = ImageFolder(folder, [T.CenterCrop(8), lambda image: image])
+    loader = DataLoader(dataset, 8, num_workers=1, on_error="skip", worker_init_fn=look)
+    assert min(int(n) for _, labels in loader for n in labels) >= 100

@@ -67,7 +67,7 @@ def test_a_plan_tells_the_arguments(original: Path, own_cache: Path) -> None:
         )
     )
     assert text["index"] == "none"
-    assert text["read"] == "files, 1 batches ahead"
+    assert text["read"] == "files, one batch at a time"
     assert "fast pixels, reduced while decoding" in text["decode"]
     assert text["collate"].startswith("uint8 [8, 3, 20, 30]")
     assert text["memory"].startswith("at most 3 batches alive")

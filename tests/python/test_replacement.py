@@ -59,6 +59,7 @@ def test_files_that_only_pillow_reads(
         found = list(loader)
         assert len(found) == 3
         assert loader.errors == ()
+        assert (loader.stats().samples, loader.stats().failed_batches) == (3, 0)
         for (ours, _), (theirs, _) in zip(found, torch_data.DataLoader(dataset, None)):
             if isinstance(theirs, torch.Tensor):
                 assert torch.equal(ours, theirs)
@@ -66,7 +67,13 @@ def test_files_that_only_pillow_reads(
                 assert ours.tobytes() == theirs.tobytes()
 
 
-def test_what_pillow_reads_is_the_same_for_a_seed(tmp_path: Path) -> None:
+def test_what_pillow_reads_is_the_same_for_a_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def seeded(seed: int) -> None:
+        raise AssertionError("the training's own generators are seeded")
+
+    for device in (torch.cuda, torch.mps, torch.xpu):
+        name = "manual_seed" if device is torch.mps else "manual_seed_all"
+        monkeypatch.setattr(device, name, seeded)
     (tmp_path / "a").mkdir()
     Image.effect_noise((30, 20), 90).convert("RGB").save(tmp_path / "a" / "z.jpg", format="GIF")
     flips = [v1.RandomHorizontalFlip(1), v1.RandomVerticalFlip(1), v1.RandomHorizontalFlip(0)]
@@ -74,7 +81,7 @@ def test_what_pillow_reads_is_the_same_for_a_seed(tmp_path: Path) -> None:
     found = []
     for number in range(8):
         random.seed(number)
-        torch.manual_seed(1)
+        torch.default_generator.manual_seed(1)
         found.append(next(iter(DataLoader(dataset)))[0])
         assert random.random() == random.Random(number).random()  # the script's own draws go on
     assert all(torch.equal(one, found[0]) for one in found)

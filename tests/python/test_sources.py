@@ -13,7 +13,7 @@ from conftest import write_photos
 from python_datasets import Opaque
 from torchvision_operators import define_operators
 
-from stoker import DataError, DataLoader, ImageFolder, ImageList
+from stoker import _C, DataError, DataLoader, ImageFolder, ImageList
 from stoker import transforms as T
 
 CROP = T.CenterCrop(8)
@@ -138,6 +138,24 @@ def test_transforms_that_change_between_epochs(folder: Path) -> None:
     assert torch.equal(python, small[:, :, :5])
 
 
+def test_neighbours_with_the_same_transforms_are_one_part(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part costs every worker a decoder."""
+    made: list[list[int]] = []
+    real = _C.SampleSet
+
+    def sample_set(table: Any, parts: Any, rows: Any, size: int) -> Any:
+        made.append([first for first, _ in parts])
+        return real(table, parts, rows, size)
+
+    monkeypatch.setattr(_C, "SampleSet", sample_set)
+    same = [ImageFolder(folder, [T.CenterCrop(8)]) for _ in range(3)]
+    other = ImageFolder(folder, T.CenterCrop(8), max_pixels=10**6)
+    check(torch_data.ConcatDataset([*same, other, same[0]]))
+    assert made == [[0, 45, 60]]
+
+
 # ---- stoker_sample -------------------------------------------------------------------------------
 
 
@@ -173,6 +191,15 @@ def test_samples_that_a_dataset_gives_one_by_one(folder: Path, as_bytes: bool, w
     assert last["box"][0].tolist() == [[12, 1], [13, 1], [14, 1]]
     assert last["box"][1][0].tolist() == [12, 13, 14]
     assert "one by one" in dict(loader.plan().parts)["index"]
+
+
+def test_a_dataset_that_grows_between_epochs(folder: Path) -> None:
+    dataset = Sampled(folder, False)
+    more, dataset.paths = dataset.paths[8:], dataset.paths[:8]
+    loader = DataLoader(dataset, 4)
+    assert len(list(loader)) == 2
+    dataset.paths += more
+    assert [n for _, targets in loader for n in targets["number"].tolist()] == list(range(15))
 
 
 def test_subsets_and_concatenations_of_them(folder: Path) -> None:

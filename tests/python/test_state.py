@@ -191,8 +191,62 @@ def test_an_iterable_that_has_become_shorter_is_refused() -> None:
     _, state = take(DataLoader(Stream(), BATCH), 5)
     resumed = DataLoader(NoStream(), BATCH)
     resumed.load_state_dict(state)
-    with pytest.raises(StateError, match="5 batches into its epoch, but the dataset gave only 0"):
-        iter(resumed)
+    for _ in range(2):  # and not from its start
+        with pytest.raises(StateError, match="5 batches into its epoch, but the dataset gave only 0"):
+            iter(resumed)
+
+
+class Stumbling:
+    """An iterator that goes on behind an exception."""
+
+    def __init__(self) -> None:
+        self.number = -1
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        self.number += 1
+        if self.number == 2:
+            raise KeyError("two")
+        if self.number == 6:
+            raise StopIteration
+        return self.number
+
+
+class StumblingStream(torch_data.IterableDataset[int]):
+    def __iter__(self) -> Iterator[int]:
+        return Stumbling()
+
+
+@pytest.mark.parametrize("batch_size", [1, None])
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("cut", [1, 2, 3, 4])
+def test_an_iterable_that_raises_is_resumed_behind_what_it_had_raised(
+    cut: int, workers: int, batch_size: int | None
+) -> None:
+    loader = DataLoader(StumblingStream(), batch_size, num_workers=workers)
+    batches = iter(loader)
+    expected: list[Any] = []
+    for _ in range(6):
+        try:
+            expected.append(int(next(batches)))
+        except KeyError:
+            expected.append(KeyError)
+        if len(expected) == cut:
+            state = loader.state_dict()
+    assert expected == [0, 1, KeyError, 3, 4, 5]
+    assert state["batches"] == cut
+    resumed = DataLoader(StumblingStream(), batch_size, num_workers=workers)
+    resumed.load_state_dict(state)
+    batches = iter(resumed)
+    for wanted in expected[cut:]:
+        if wanted is KeyError:
+            with pytest.raises(KeyError):
+                next(batches)
+        else:
+            assert int(next(batches)) == wanted
+    assert list(batches) == []
 
 
 def test_it_is_small_whatever_the_dataset_and_json_has_its_types() -> None:

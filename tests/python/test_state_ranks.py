@@ -168,11 +168,35 @@ def test_auto_without_shuffle_and_with_drop_last(images: ImageList, monkeypatch:
         assert loader.sampler.drop_last
 
 
-def test_auto_with_one_rank_or_a_sampler_changes_nothing(
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (3, 1)])
+@pytest.mark.parametrize("steps", [0, 2])
+def test_auto_goes_on_with_one_rank_and_from_one(
+    images: ImageList, monkeypatch: pytest.MonkeyPatch, before: int, after: int, steps: int
+) -> None:
+    seen: list[int] = []
+    for loader in shards(images, monkeypatch, before, shuffle=True):
+        batches = iter(loader)
+        seen += labels(itertools.islice(batches, steps))
+        state = loader.state_dict()
+    rest: list[int] = []
+    for loader in shards(images, monkeypatch, after, shuffle=True):
+        loader.load_state_dict(state)
+        rest += labels(loader)
+    assert len(seen) == before * steps * 4
+    assert sorted({*seen, *rest}) == list(range(SAMPLES))
+    assert len(seen) + len(rest) == SAMPLES + -(SAMPLES - len(seen)) % after
+
+
+def test_auto_has_the_same_order_for_any_number_of_ranks(
     images: ImageList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = DataLoader(images, 4, shard="auto", shuffle=True)
-    assert isinstance(alone.sampler, torch_data.RandomSampler)
+    one, two = (shards(images, monkeypatch, ranks, shuffle=True) for ranks in (1, 2))
+    shares = [labels(loader) for loader in two]
+    together = [n for pair in itertools.zip_longest(*shares) for n in pair if n is not None]
+    assert together[:SAMPLES] == labels(one[0])
+
+
+def test_auto_with_a_sampler_changes_nothing(images: ImageList, monkeypatch: pytest.MonkeyPatch) -> None:
     (given, _) = shards(images, monkeypatch, 2, sampler=[3, 1])
     assert labels(given) == [3, 1]
     assert "a sampler was given" in str(given.plan())
@@ -217,10 +241,6 @@ def test_auto_resumes_in_mid_epoch_and_goes_on_to_the_next(
         seen += labels(itertools.islice(loader, 2))
     state = loader.state_dict()
     resumed = shards(images, monkeypatch, after, shuffle=True)
-    if after == 1:
-        with pytest.raises(StateError, match="sampler"):
-            resumed[0].load_state_dict(state)  # a RandomSampler: one rank is not sharded
-        return
     for loader in resumed:
         loader.load_state_dict(state)
         seen += labels(loader)

@@ -144,8 +144,8 @@ def test_time_between_epochs_is_not_the_loops(numbered: list[Path], way: str) ->
 
 
 def test_what_another_loaders_epoch_uses_in_between_is_not_the_loops() -> None:
-    """Two loaders that take turns, by short epochs. What runs in the break is counted by CPU time, not by the clock,
-    so that it does not matter how long the machine takes for it."""
+    """Two loaders that take turns, by short epochs. What runs in the break is counted by CPU time, so that it
+    does not matter how long the machine takes for it."""
     meter = Meter()
     loop_s = 0.0
     for _ in range(5):

@@ -269,3 +269,20 @@ def test_batches_may_come_as_they_are_ready(in_order: bool) -> None:
     got += drained(iterator)
     assert (got[0] == [5]) == in_order
     assert sorted(got) == [[0], [1], [2], [5]]
+
+
+class Nested(torch_data.IterableDataset[int]):
+    """Its samples are another loader's, of a process that is a worker itself."""
+
+    def __init__(self, cls: Any) -> None:
+        self.cls = cls
+
+    def __iter__(self) -> Iterator[int]:
+        inner = self.cls(list(range(4)), 2, num_workers=0)
+        yield from (int(n) for batch in inner for n in batch)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_a_loader_inside_anothers_worker(cls: Any) -> None:
+    given = sorted(DataLoader(Nested(cls), None, num_workers=3))
+    assert given == sorted(3 * [0, 1, 2, 3])

@@ -213,6 +213,13 @@ def test_refused_orders_show_when_the_dataset_is_made(image: Path, transform: An
         ImageList([image], [0], transform)
 
 
+def test_branches_count_as_the_core_counts_them(image: Path) -> None:
+    flips = [T.RandomHorizontalFlip()] * 200
+    assert len(ImageList([image], [0], [T.CenterCrop(8), T.RandomChoice(flips)])) == 1
+    with pytest.raises(ValueError, match="more than 255 transforms"):
+        ImageList([image], [0], [T.RandomChoice(flips), T.RandomApply([T.RandomOrder(flips[:60])])])
+
+
 @pytest.mark.parametrize("transform", ["Resize", 3, [T.Resize(8), "Resize"]])
 def test_what_is_neither_description_nor_callable_is_refused(image: Path, transform: Any) -> None:
     with pytest.raises(TypeError, match="neither a description"):

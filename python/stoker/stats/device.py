@@ -151,6 +151,21 @@ def _in_use(kind: str) -> bool:
     return bool(is_initialized())
 
 
+def accelerator_available() -> bool:
+    """Whether there is an accelerator. Asks NVIDIA's management library, not the driver, which would make
+    CUDA useless in processes that are forked later."""
+    name = "PYTORCH_NVML_BASED_CUDA_CHECK"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        return bool(torch.accelerator.is_available())
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
 def torch_device_clock() -> DeviceClock | None:
     """The clock of the accelerator that this process uses; None where there is none, or none in use yet."""
     if torch.version.cuda or torch.version.hip:

@@ -59,7 +59,7 @@ def to_jsonl(stats: LoaderStats, file: str | os.PathLike[str], more: Mapping[str
 _COUNTERS = {
     "batches": "Batches handed over to the training loop.",
     "samples": "Samples handed over to the training loop.",
-    "failed_batches": "Batches that raised DataError instead.",
+    "failed_batches": "Batches that raised an error instead.",
     "waiting_s": "Time that workers had every batch ahead full.",
     "idle_s": "Time that workers had nothing to do.",
     "first_wait_s": "Of the waits, those for first batches.",

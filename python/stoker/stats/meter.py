@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
@@ -26,8 +27,9 @@ from .records import (
 )
 from .system import SystemMeter, SystemReading, system_stats
 
-# A reading of the system costs a third of a millisecond. From this length on, the loop's time and that between
-# two epochs, which is no part of it, are told apart by one; shorter ones share what was counted by their lengths.
+# A reading of the system costs a third of a millisecond. From this length on, the loop's time and that
+# between two epochs, which is no part of it, are told apart by one; shorter ones share what was counted by
+# their lengths.
 _WORTH_A_READING_S = 0.05
 
 
@@ -35,6 +37,7 @@ _WORTH_A_READING_S = 0.05
 class Reading:
     """All counters at one moment. What happened between two is their difference."""
 
+    life: int
     system: SystemReading
     wait: _C.HistogramSnapshot
     step: _C.HistogramSnapshot
@@ -42,6 +45,9 @@ class Reading:
     device_idle: _C.HistogramSnapshot
     device_dropped: int
     batches: int
+    samples: int
+    left_out: int
+    failed_batches: int
     first_wait_ns: int
     wait_cpu_ns: int
     fetch: _C.HistogramSnapshot
@@ -50,27 +56,58 @@ class Reading:
     python: list[_C.HistogramSnapshot]
 
     @staticmethod
-    def zero(system: SystemReading) -> Reading:
+    def zero(life: int, system: SystemReading) -> Reading:
         empty = _C.HistogramSnapshot()
-        counts = 0, 0, 0, 0
-        return Reading(system, empty, empty, empty, empty, *counts, empty, empty, _C.StatsSum(), w.new_sums())
+        no_counts = 0, 0, 0, 0, 0, 0, 0
+        core, python = _C.StatsSum(), w.new_sums()
+        return Reading(life, system, empty, empty, empty, empty, *no_counts, empty, empty, core, python)
 
 
 def _durations(snapshot: _C.HistogramSnapshot) -> Durations:
     return Durations(**snapshot.to_dict())
 
 
+_lives = itertools.count()
+_meters: weakref.WeakSet[Meter] = weakref.WeakSet()
+
+
+# What meters had when a fork brought them along: events of a device and shared memory are not its to end.
+_parents: list[dict[str, Any]] = []
+
+
+def _forked() -> None:
+    for meter in list(_meters):
+        _parents.append(dict(meter.__dict__))
+        meter.begin_anew()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 class Meter:
     """The clocks of one loader, over all its iterators.
 
-    Constant memory, however long the run. Threads: the consumer's. A loader that
-    is pickled for another process begins anew there; a fork goes on with what its parent had measured.
+    Constant memory, however long the run. Threads: the consumer's. In another process, which a loader comes
+    to pickled or by a fork, it begins anew.
 
     Args:
         native_work_s: gives for how many seconds each of the native path's workers has been at work.
+
+    Attributes:
+        samples: in the batches that were handed over (native path).
+        left_out: that these batches would have held, had they not been bad (Python path).
+        failed_batches: that raised an error instead.
     """
 
     def __init__(self, native_work_s: Callable[[], tuple[float, ...]] = tuple) -> None:
+        self._native_work_s = native_work_s
+        self.begin_anew()
+        _meters.add(self)
+
+    def begin_anew(self) -> None:
+        """Nothing has been measured yet, also for readings that were taken before this."""
+        self._life = next(_lives)
+        self.samples = self.left_out = self.failed_batches = 0
         self.clock = ConsumerClock()
         self.system = SystemMeter()
         self.fetch = _C.Histogram()  # of each sample, where a dataset gives them one by one (native path)
@@ -84,7 +121,6 @@ class Meter:
         self._consumer = 0  # the thread that has the loop
         self._outside = SystemReading(0.0)  # what happened between epochs
         self._latest = SystemReading(0.0)  # the last reading in the loop
-        self._native_work_s = native_work_s
         self._ended_work_s: tuple[float, ...] = ()
 
     def epoch_begins(self) -> None:
@@ -142,6 +178,8 @@ class Meter:
 
     def asked(self) -> None:
         """The training loop asks for a batch."""
+        if not self.clock.began_ns:  # of an iterator that came by a fork
+            self.epoch_begins()
         self.clock.asked()
 
     def answered(self, ready: int = -1, blame_ns: Sequence[int] = ()) -> None:
@@ -196,6 +234,7 @@ class Meter:
         for block in self._blocks.values():
             block.add_to(python)
         return Reading(
+            self._life,
             self._in_the_loop(self._read_system()),
             clock.wait.snapshot(),
             clock.step.snapshot(),
@@ -203,6 +242,9 @@ class Meter:
             clock.device_idle.snapshot(),
             clock.device.dropped if clock.device is not None else 0,
             clock.batches,
+            self.samples,
+            self.left_out,
+            self.failed_batches,
             clock.first_wait_ns,
             clock.wait_cpu_ns,
             self.fetch.snapshot(),
@@ -220,9 +262,11 @@ class Meter:
         earlier: Reading | None = None,
         ahead: int = 0,
     ) -> tuple[LoaderStats, Reading]:
-        """The record since ``earlier`` (None: the start), and the reading that it goes up to."""
+        """The record since ``earlier`` (None, or of the process before a fork: the start), and the reading
+        that it goes up to."""
         now = self.reading(core)
-        since = earlier or Reading.zero(self._start(now))
+        known = earlier is not None and earlier.life == now.life
+        since = earlier if earlier is not None and known else Reading.zero(now.life, self._start(now))
         return self._record(since, now, path, workers, index_problem, ahead), now
 
     def _start(self, now: Reading) -> SystemReading:
@@ -237,7 +281,7 @@ class Meter:
         if native:
             stages = {name: Durations(**s) for name, s in core["stages"].items()}
             usage = _native_usage(core)
-            waiting, idle, samples = core["waiting_s"], core["idle_s"], core["samples"]
+            waiting, idle, samples = core["waiting_s"], core["idle_s"], now.samples - earlier.samples
         else:
             stages = {name: _durations(python[kind]) for name, kind in w.STAGES.items()}
             stages = {name: stage for name, stage in stages.items() if stage.count}
@@ -245,7 +289,7 @@ class Meter:
             # Of batches as large as those that the workers have completed; some are still on their way.
             complete = python[w.COMPLETE].to_dict()
             mean = complete["total_s"] * 1e9 / max(1, complete["count"])
-            samples = round((now.batches - earlier.batches) * mean)
+            samples = round((now.batches - earlier.batches) * mean) - (now.left_out - earlier.left_out)
             # Without the waits for first batches, when workers start; a first batch's own work counts
             # as the others' does, so this is the least that it can be.
             first_s = (now.first_wait_ns - earlier.first_wait_ns) * 1e-9
@@ -258,7 +302,7 @@ class Meter:
             workers=workers,
             batches=now.batches - earlier.batches,
             samples=samples,
-            failed_batches=core["failed_batches"],
+            failed_batches=now.failed_batches - earlier.failed_batches,
             wait=_durations(now.wait.since(earlier.wait)),
             step=_durations(now.step.since(earlier.step)),
             batch=_durations(now.batch.since(earlier.batch)),

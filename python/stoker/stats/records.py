@@ -196,7 +196,7 @@ class LoaderStats:
         workers: threads (native) or processes (python); 0: the training loop's own thread.
         batches, samples: handed over. Python path: as many as the batches that workers have completed hold
             on average.
-        failed_batches: raised DataError instead.
+        failed_batches: raised an error instead.
         wait: for each batch, how long ``next()`` kept the training loop waiting: the exposed wait,
             which others call ``data_time``.
         step: for each batch, how long the training loop took until it asked for the next one.

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from .._cpus import affinity_cores, cgroup_quota, control_groups, group_quota, ranks_here
+from .._cpus import affinity_cores, cgroup_quota, control_groups, group_quota, ranks_here, usable_cores
 from .records import SystemStats
 
 # Readings that are kept for timelines, at least a second apart; when they are full, every other one goes
@@ -247,7 +247,7 @@ def system_stats(
     busy = tuple(b - a for a, b in zip(earlier.core_busy_s, now.core_busy_s))
     return SystemStats(
         elapsed_s=elapsed,
-        usable_cores=max(1, min(cores, math.floor(quota) if quota < cores else cores)),
+        usable_cores=usable_cores(),
         quota_cores=quota if quota < cores else None,
         process_cpu_s=now.process_cpu_s - earlier.process_cpu_s + children,
         worker_cpu_s=worker_cpu_s if in_process else children,

@@ -61,6 +61,7 @@ class WorkerBlock:
     """
 
     def __init__(self, workers: int) -> None:
+        self.workers = workers
         rows = max(1, workers)
         self.histograms = _zeros((rows, _KINDS * _C.SharedHistograms.bytes), torch.uint8, workers > 0)
         self.slow = _zeros((rows, SLOW_KEPT, 3), torch.int64, workers > 0)  # index, native and Python ns
@@ -107,8 +108,8 @@ class WorkerRow:
     """One worker's row of a block, in that worker's process."""
 
     def __init__(self, block: WorkerBlock) -> None:
-        info = get_worker_info()
-        row = 0 if info is None else info.id
+        info = get_worker_info()  # of another loader, where this one has no workers of its own
+        row = info.id if info is not None and block.workers > 0 else 0
         self.pid = os.getpid()
         self.shared = _C.SharedHistograms(block.histograms[row])
         self.slow = block.slow[row]

@@ -145,13 +145,6 @@ def _choice(t: RandomApply | RandomChoice | RandomOrder, before: _Affine, after:
     return op
 
 
-def _count(t: Any) -> int:
-    """How many operations a transform is; a branch of several counts as one more."""
-    if not isinstance(t, _CHOICES):
-        return 1
-    return 1 + sum(_count(child) for child in flatten(t.transforms)) + len(t.transforms)
-
-
 def _erases(t: Any) -> bool:
     inner = flatten(t.transforms) if isinstance(t, _CHOICES) else ()
     return isinstance(t, RandomErasing) or any(_erases(child) for child in inner)
@@ -191,11 +184,11 @@ class Compiler:
         elif isinstance(t, Normalize):
             self._normalize(t)
         else:
-            count = self._count + _count(t)
-            if count > _C.max_ops:
-                raise ValueError(f"{name} would make more than {_C.max_ops} transforms")
             trial = copy.copy(self)
             trial._check(t, name, nested=False)
+            count = self._count + _C.count_ops([_op(t, self._now, self._now)])
+            if count > _C.max_ops:
+                raise ValueError(f"{name} would make more than {_C.max_ops} transforms")
             self._erased, self.channels = trial._erased, trial.channels
             self._ops.append((t, self._now))
             self._count = count
