@@ -118,18 +118,26 @@ class _Timed:
 
     def _next_data(self) -> Any:
         self._meter.asked()
+        try:
+            data = self._next_good()
+        except BaseException:
+            self._loader._end_progress()
+            raise
+        self._given += 1
+        self._meter.answered()
+        self._loader._progress()
+        return data
+
+    def _next_good(self) -> Any:
+        """The next batch of which something is left."""
         while True:
             data = self._next_batch()
-            if isinstance(data, Guarded):
-                self._note(data)
-                if data.empty:
-                    continue
+            if not isinstance(data, Guarded):
+                return data
+            self._note(data)
+            if not data.empty:
                 self._meter.left_out += sum(failed.replaced_by is None for failed in data.failures)
-                data = data.batch
-            self._given += 1
-            self._meter.answered()
-            self._loader._progress()
-            return data
+                return data.batch
 
     def _next_batch(self) -> Any:
         run = self._run()
@@ -139,7 +147,6 @@ class _Timed:
         except StopIteration:
             run.finished = True
             self._meter.ended()
-            self._loader._progress(at_end=True)
             if self._given + self._first_batch == 0:
                 self._loader._log.check_for_nothing(self._errors)
             raise

@@ -31,6 +31,7 @@ class MeasuredLoader:
     dataset: Any
     num_workers: int
     prefetch_factor: int | None
+    persistent_workers: bool
     memory_format: torch.memory_format
     pixels: Any
     dct_scaling: bool
@@ -82,6 +83,8 @@ class MeasuredLoader:
         shares = self._trials(stats) if trials else {}
         plan = self.plan()
         facts = {"plan": "native" if plan.native else f"Python, because {plan.reason}", **dict(plan.parts)}
+        if not plan.native:
+            facts["persistent_workers"] = str(self.persistent_workers)
         facts["torch"] = str(torch.__version__)
         return self._recorded(stats, facts, shares)
 
@@ -128,13 +131,14 @@ class MeasuredLoader:
         """Writes the last steps as a Chrome trace (JSON), which ui.perfetto.dev opens."""
         write_whole(Path(file), chrome_trace(self.recording()))
 
-    def _progress(self, at_end: bool = False) -> None:
-        """A batch has been handed over; ``at_end``: the epoch is over."""
+    def _end_progress(self) -> None:
+        """What is printed next begins a line of its own."""
+        if self._live is not None:
+            self._live.end()
+
+    def _progress(self) -> None:
+        """A batch has been handed over."""
         if self._live is None:
             return
-        if at_end:
-            self._live.end()
-            return
-
         self._live.show(lambda: self._recorded(self.stats(), {}, {}), self._stats_since)
         self._meter.clock.begin_step()  # the line is no part of it

@@ -138,13 +138,17 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
 
     def _next_data(self) -> Any:
         self._meter.asked()
-        while True:
+        try:
             data = self._next_batch()
-            if data is not _NOTHING:
-                self._given += 1
-                self._meter.answered(*self._batch_wait)
-                self._loader._progress()
-                return data
+            while data is _NOTHING:
+                data = self._next_batch()
+        except BaseException:
+            self._loader._end_progress()
+            raise
+        self._given += 1
+        self._meter.answered(*self._batch_wait)
+        self._loader._progress()
+        return data
 
     def _next_batch(self) -> Any:
         """The next batch; _NOTHING where nothing of it is left."""
@@ -159,7 +163,6 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
                 raise self._failure
             self._run.finished = True
             self._meter.ended()
-            self._loader._progress(at_end=True)
             if self._given == 0:
                 self._loader._log.check_for_nothing(self._errors)
             raise StopIteration

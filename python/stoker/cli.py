@@ -1,7 +1,7 @@
 """The command line: ``stoker COMMAND``, also ``python -m stoker COMMAND``.
 
-Each command has --json with stable keys on standard output, and exits with a status other than 0
-after one line that says why when it fails.
+Each command has --json with stable keys, on standard output (``diagnose``, where the script writes there,
+into a file), and exits with a status other than 0 after one line that says why when it fails.
 """
 
 from __future__ import annotations
@@ -193,10 +193,14 @@ def diagnose(
         bool,
         typer.Option(
             "--headroom",
-            help="Then hand out the same batches for 3 s, extra steps: the step's own pace. One rank only.",
+            help="Behind those steps (50 by default) hand out the same batches for 3 s: the step's own pace."
+            " One rank only.",
         ),
     ] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="End the script once the verdict is given.")] = False,
+    stop: Annotated[
+        bool,
+        typer.Option("--stop", help="End the script once the verdict is given: after 50 steps by default."),
+    ] = False,
     html: Annotated[Path, typer.Option(help="Where to write the report.")] = Path("stoker-diagnosis.html"),
     trace: Annotated[
         Path | None, typer.Option(help="Also write a Chrome trace, for ui.perfetto.dev.")

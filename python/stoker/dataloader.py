@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar
 
@@ -266,6 +267,8 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         self._source, self._python_reason = resolve(self.dataset)
         self._epoch_begins()
         iterator = self._made_iterator()
+        if self._live is not None:
+            weakref.finalize(iterator, self._live.end)
         self._meter.iterator_made()
         return iterator
 

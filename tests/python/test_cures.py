@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from made_up import BATCHES, IMAGES, durations, on_python, recording_of, stage, steps_of, system_of
 
+from stoker import IndexStats
 from stoker.diagnosis import Cure, Recording, judge
 from stoker.diagnosis.cures import WORTH_IT, cures_for, enough_workers, with_cures
 from stoker.stats import StepRecord, WorkerUsage
@@ -105,6 +106,27 @@ def test_settings_by_their_trials() -> None:
     assert found["fast"].value == 0.5
     # The cores bind: 38 s of the workers, half of it, and 1 s beside them.
     assert found["fast"].images_per_s == pytest.approx(640 * 39 / 20, rel=0.02)
+
+
+def test_settings_together_are_named() -> None:
+    found = cures(crowded(variants={"fast": 0.5, "index": 0.8, "uint8": 0.99, "all": 0.4}))
+    assert "uint8" not in found  # which brings too little by itself
+    assert found["all"].how == "the fast pixel mode, the decode index and uint8 to the device"
+    found = cures(crowded(variants={"fast": 0.5, "uint8": 0.9, "all": 0.4}))
+    assert found["all"].how == "the fast pixel mode and uint8 to the device"
+
+
+def test_an_index_that_cannot_grow_is_no_cure() -> None:
+    variants = {"fast": 0.9, "index": 0.6, "uint8": 0.8, "all": 0.3}
+    assert {"fast", "index", "uint8", "all"} <= set(cures(crowded(variants=variants)))
+    full = cures(crowded(variants=variants, index_problem="the disk is full"))
+    assert {"fast", "index", "uint8", "all"} & set(full) == {"fast", "uint8"}
+
+
+@pytest.mark.parametrize(("recorded", "how"), [(0, 'index="auto"'), (IMAGES, "is being built")])
+def test_an_index_that_is_being_built_is_not_asked_for(recorded: int, how: str) -> None:
+    index = IndexStats(recorded=recorded)
+    assert how in cures(crowded(variants={"index": 0.6}, index=index))["index"].how
 
 
 def test_settings_that_bring_nothing_are_not_named() -> None:
@@ -316,15 +338,28 @@ def test_no_number_of_batches_ahead_covers_everything() -> None:
     assert list(cures(recording)) == ["samples"]
 
 
-@pytest.mark.parametrize(("path", "expected"), [("python", ["persistent"]), ("native", [])])
-def test_start_up(path: str, expected: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("path", "epochs", "persistent", "expected"),
+    [
+        ("python", 2, None, ["persistent"]),
+        ("python", 2, "False", ["persistent"]),
+        ("python", 2, "True", ["longer"]),
+        ("python", 1, "False", ["longer"]),
+        ("native", 2, None, []),
+    ],
+)
+def test_start_up(path: str, epochs: int, persistent: str | None, expected: list[str]) -> None:
     steps = steps_of(0.001, 0.04)
-    steps = (dataclasses.replace(steps[0], wait_s=2.0), *steps[1:])
+    steps = tuple(
+        dataclasses.replace(s, wait_s=2.0 / epochs, first=True) if s.number % (BATCHES // epochs) == 0 else s
+        for s in steps
+    )
     changes: dict[str, Any] = on_python() if path == "python" else {}
     recording = recording_of(
         0.001,
         0.04,
         steps=steps,
+        facts={} if persistent is None else {"persistent_workers": persistent},
         **{**changes, "wait": durations(BATCHES, 2.1), "first_wait_s": 2.0, "waiting_s": 60.0},
     )
     assert judge(recording).kind == "start-up"

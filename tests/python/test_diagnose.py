@@ -57,7 +57,10 @@ def test_a_script_sees_what_it_would_see(place: Path, given: list[str], natively
     assert seen.stdout == alone.stdout
     assert seen.status == alone.status
     assert seen.stderr.startswith(alone.stderr + "\n")
-    assert f"No DataLoader was seen in {' '.join(given[:2]) if given[0] == '-m' else given[0]}" in seen.stderr
+    assert (
+        f"No batch of a DataLoader was seen in {' '.join(given[:2]) if given[0] == '-m' else given[0]}"
+        in seen.stderr
+    )
     assert seen.left == []
     assert not (place / "stoker-diagnosis.html").exists()
 
@@ -83,7 +86,7 @@ def test_a_script_ends_as_it_would(tmp_path: Path, how: str) -> None:
     assert seen.status == alone.status
     assert seen.stderr.startswith(alone.stderr + "\n")
     behind = seen.stderr.removeprefix(alone.stderr)
-    assert "No DataLoader was seen in script.py" in behind
+    assert "No batch of a DataLoader was seen in script.py" in behind
     assert (f"ended with status {alone.status}" in behind) == (alone.status != 0)
     assert ("(SIGKILL)" in behind) == (how == "killed")
 
@@ -128,8 +131,20 @@ def test_the_terminals_signals_are_the_scripts(tmp_path: Path, name: str, handle
     alone, seen = interrupted(tmp_path, signal.Signals[name], True, *[name][: int(handled)])
     assert (seen.status, seen.stdout) == (alone.status, alone.stdout)
     assert seen.stderr.startswith(alone.stderr)
-    assert "No DataLoader" in seen.stderr
+    assert "No batch of a DataLoader" in seen.stderr
     assert seen.left == []
+
+
+def test_a_folder_does_not_hide_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``python/`` in a project's root; with a slash it is the folder."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "trainer").write_text("#!/bin/sh\necho program $1\n")
+    (tmp_path / "bin" / "trainer").chmod(0o755)
+    (tmp_path / "trainer").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    seen = diagnosed(["trainer", "x"], tmp_path)
+    assert (seen.status, seen.stdout) == (0, "program x\n")
+    assert diagnosed(["./trainer", "x"], tmp_path).status == 126
 
 
 def test_what_cannot_be_run(tmp_path: Path) -> None:

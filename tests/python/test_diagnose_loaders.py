@@ -240,4 +240,4 @@ def test_a_step_is_hardly_longer(quick: Ended, cwd: Path) -> None:
 def test_a_script_that_outlives_diagnose_goes_on(quick: Ended) -> None:
     assert quick.status == 0
     assert quick.stdout.split()[1:] == ["500", "500"]
-    assert quick.stderr.startswith("\nNo DataLoader was seen")
+    assert quick.stderr.startswith("\nNo batch of a DataLoader was seen")

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,54 @@ def test_ranks_get_none_and_it_is_said_why(
     assert again(run) == 0
     (said,) = run.said
     assert said.startswith("--headroom is left out: the loop is one of 2 ranks, which would wait for")
+
+
+def test_a_batch_that_cannot_be_copied_ends_it_and_it_is_said(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    loader = DataLoader(Numbers(10), 1, collate_fn=lambda numbers: threading.Lock())
+    metered = Metered(loader, Meter(), 0, run)
+    metered.meter.epoch_begins()
+    for batch in loader:
+        assert metered.again() is None
+        metered.asked()
+        metered.answered(batch)
+    assert metered.final
+    (said,) = run.said
+    assert said.startswith("--headroom is left out: a batch cannot be copied (TypeError(")
+
+
+# ---- a validation within an epoch ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_validation_between_two_batches_is_no_step(tmp_path: Path, known: bool) -> None:
+    """Also the first, whose loader comes with it."""
+    run = Run(tmp_path)
+    run.steps = 0
+    run.headroom_s = 0.0
+    train = Metered(DataLoader(Numbers(10), 1), Meter(), 0, run)
+    run.loaders.append(train)
+    validation = Metered(DataLoader(Numbers(4), 1), Meter(), 1, run)
+    if known:
+        run.loaders.append(validation)
+
+    def batch(metered: Metered) -> None:
+        metered.asked()
+        metered.answered(None)
+
+    train.meter.epoch_begins()
+    batch(train)
+    batch(train)
+    if not known:
+        run.loaders.append(validation)
+    validation.meter.epoch_begins()
+    for _ in range(3):
+        batch(validation)
+        time.sleep(0.05)
+    batch(train)
+    batch(train)
+    assert [step.first for step in train.meter.clock.steps] == [True, False, True, False]
+    assert max(step.step_s for step in train.meter.clock.steps) < 0.1
 
 
 # ---- workers' files ------------------------------------------------------------------------------

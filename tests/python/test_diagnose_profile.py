@@ -316,10 +316,9 @@ def test_batches_are_whole_each_time(changes: bool, monkeypatch: pytest.MonkeyPa
     assert not headroom.wanted
 
 
-def test_what_cannot_be_copied_ends_it() -> None:
-    headroom = Headroom(1.0)
-    assert headroom.keep([threading.Lock()], 0)
-    assert not headroom.wanted
+def test_what_cannot_be_copied_is_said() -> None:
+    with pytest.raises(TypeError, match="pickle"):
+        Headroom(1.0).keep([threading.Lock()], 0)
 
 
 def test_pillow_opens_and_can_be_pickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

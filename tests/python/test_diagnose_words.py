@@ -16,7 +16,7 @@ from recordings import durations, recording
 import stoker
 from stoker.diagnosis import command
 from stoker.diagnosis.command import diagnose
-from stoker.diagnosis.findings import Finding, findings_in, words_for
+from stoker.diagnosis.findings import Finding, as_json, findings_in, words_for
 from stoker.diagnosis.recording import Recording
 
 
@@ -62,7 +62,7 @@ def test_words(tmp_path: Path) -> None:
     assert "ended" not in words_for([second, third], 0, ["train.py"])
     assert "ended" not in words_for([second, third], None, ["train.py"])
     assert "status 200;" in words_for([second], 200, ["train.py"])
-    assert "No DataLoader was seen in -m package:" in words_for([], None, ["-m", "package", "x"])
+    assert "No batch of a DataLoader was seen in -m package:" in words_for([], None, ["-m", "package", "x"])
 
 
 def test_a_finding_knows_its_time(tmp_path: Path) -> None:
@@ -123,6 +123,38 @@ def test_a_report_that_cannot_be_written_is_no_end_of_it(
     assert diagnosis(tmp_path / "a.html", json_file=tmp_path / "no" / "found.json") == 3
     assert f"{tmp_path / 'no' / 'found.json'} is not written: No such" in capsys.readouterr().err
     assert os.listdir(tmp_path / "recordings") == ["loader-1.json"]
+
+
+@pytest.mark.parametrize(("options", "steps"), [({"stop": True}, 50), ({"headroom": True}, 50), ({}, 0)])
+def test_stop_and_headroom_have_steps_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, bool], steps: int
+) -> None:
+    given: list[int] = []
+
+    def run(arguments: Any, after: int, *others: Any) -> tuple[int, list[Finding]]:
+        given.append(after)
+        return 0, []
+
+    monkeypatch.setattr(command, "run", run)
+    assert diagnosis(tmp_path / "a.html", **options) == 0
+    assert given == [steps]
+
+
+def test_a_headroom_that_was_not_reached_is_said(
+    tmp_path: Path, crashed: list[Finding], capsys: pytest.CaptureFixture[str]
+) -> None:
+    diagnosis(tmp_path / "a.html", headroom=True)
+    assert "--headroom: not measured, the loop ended after 6 batches, of 50\n" in capsys.readouterr().err
+    diagnosis(tmp_path / "a.html")
+    assert "--headroom" not in capsys.readouterr().err
+
+
+def test_the_json_tells_what_the_words_tell(tmp_path: Path) -> None:
+    found = ranks_of(tmp_path, {"0": 0.02, "1": 0.01, "2": 0.03, "3": 0.4})
+    found[1] = dataclasses.replace(found[1], final=False)
+    loaders = json.loads(as_json(found, 0))["loaders"]
+    assert [loader["final"] for loader in loaders] == [True, False, True, True]
+    assert [loader["waits_for"] for loader in loaders] == ["", *["rank 3"] * 3]
 
 
 @pytest.mark.parametrize("found", [True, False])

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -13,13 +14,14 @@ from typing import Any
 
 import pytest
 import torch
+from made_up import recording_of
 from python_datasets import Opaque
 from recordings import recording
 
-from stoker import DataLoader, ImageList, LoaderStats
+from stoker import DataError, DataLoader, ImageList, LoaderStats
 from stoker import transforms as T
-from stoker.diagnosis import live
-from stoker.diagnosis.live import LiveLine
+from stoker.diagnosis import judge, live
+from stoker.diagnosis.live import LiveLine, line_for
 from stoker.stats import DeviceStats, Durations, ranges, to_prometheus
 from stoker.stats.meter import Reading
 
@@ -212,7 +214,7 @@ def test_a_log_gets_whole_lines(numbered: list[Path], monkeypatch: pytest.Monkey
     for line in lines:
         assert re.fullmatch(
             r"stoker: [\d,]+ images/s · waiting \d+% · queue \d\.\d of 2 · "
-            r"(too early to tell|accelerator-bound|balanced|bursty|start-up|loader-bound( \(.+\))?)",
+            r"(too early to tell|step-bound|balanced|bursty|start-up|loader-bound( \(.+\))?)",
             line,
         )
 
@@ -226,6 +228,56 @@ def test_a_terminal_gets_one_line_for_each_epoch(
     shown = text.split("\r")[1:]
     assert len(shown) == 19
     assert {len(line.rstrip("\n")) for line in shown} == {live.WIDTH}
+
+
+class Narrow(Terminal):
+    """A terminal of 60 columns."""
+
+    def fileno(self) -> int:
+        return 4711
+
+
+def test_no_line_is_wider_than_its_terminal(numbered: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def size(descriptor: int) -> os.terminal_size:
+        assert descriptor == 4711
+        return os.terminal_size((60, 20))
+
+    monkeypatch.setattr(live.os, "get_terminal_size", size)
+    shown = watched(numbered, Narrow(), monkeypatch).split("\r")[1:]
+    assert {len(line.rstrip("\n")) for line in shown} == {59}
+
+
+@pytest.mark.parametrize("path", ["native", "python"])
+@pytest.mark.parametrize("end", ["left", "raised"])
+def test_what_is_printed_behind_a_loop_begins_a_line(
+    numbered: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, end: str
+) -> None:
+    monkeypatch.setattr(live, "TERMINAL_S", 0.0)
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no image")
+    images = ImageList([*numbered[:20], bad], range(21), T.CenterCrop(8))
+    loader = DataLoader(images if path == "native" else Opaque(images), 4, num_workers=0, progress=True)
+    assert loader.native == (path == "native")
+    loader._live = LiveLine(out := Terminal())
+    batches = iter(loader)
+    for _ in range(3 if end == "left" else 5):
+        next(batches)
+    assert "\n" not in out.getvalue()
+    if end == "left":
+        del batches
+    else:
+        with pytest.raises(DataError):
+            next(batches)
+    assert out.getvalue().count("\n") == 1
+    assert out.getvalue().endswith("\n")
+
+
+def test_the_line_and_the_report_have_the_same_verdict() -> None:
+    """No device has been looked at, so no accelerator is praised."""
+    run = recording_of(0.0005, 0.1, waiting_s=100.0)
+    headline = judge(run).headline
+    assert headline.startswith("Step-bound: ")
+    assert line_for(run, run.stats).endswith(" · step-bound")
 
 
 def test_lines_are_as_far_apart_as_they_should_be(

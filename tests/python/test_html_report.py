@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 from xml.etree import ElementTree
@@ -183,6 +184,21 @@ def test_each_step_is_a_bar_of_its_height() -> None:
             assert down / (step.device_idle_s or 0) == pytest.approx(scales[-1], rel=0.02)
     assert len(scales) > 200
     assert min(scales) == pytest.approx(max(scales), rel=0.01)
+
+
+def test_a_device_that_is_seldom_idle_shows_when() -> None:
+    run = RUNS["device"]
+    steps = tuple(
+        dataclasses.replace(s, wait_s=0.0, step_s=0.05, device_idle_s=0.1 if n % 40 == 7 else 1e-6)
+        for n, s in enumerate(run.steps)
+    )
+    run = dataclasses.replace(run, steps=steps)
+    page = html_report(run, judge(run))
+    drawn = heights(pictures(page)["steps"], "device")
+    up = heights(pictures(page)["steps"], "step")
+    for n, (down, above) in enumerate(zip(drawn, up)):
+        assert down == pytest.approx(above if n % 40 == 7 else 0, rel=0.02, abs=0.1)
+    assert "It is cut off where it was longer than 50.0 ms: at most 100 ms." in page
 
 
 def test_many_steps_are_put_together_and_the_caption_says_so() -> None:

@@ -6,13 +6,24 @@ import dataclasses
 from typing import Any
 
 import pytest
-from made_up import BATCHES, IMAGES, durations, on_device, on_python, recording_of, steps_of, system_of
+from made_up import (
+    BATCHES,
+    IMAGES,
+    durations,
+    on_device,
+    on_python,
+    recording_of,
+    stage,
+    steps_of,
+    system_of,
+)
 
 from stoker import IndexStats
 from stoker.diagnosis import Recording, judge
+from stoker.diagnosis._words import duration
 from stoker.diagnosis.cures import with_cures
-from stoker.diagnosis.words import duration, render
-from stoker.stats import SystemStats, WorkerUsage
+from stoker.diagnosis.words import render
+from stoker.stats import SlowSample, StepRecord, SystemStats, WorkerUsage
 
 
 def words(recording: Recording, details: bool | None = None) -> str:
@@ -32,7 +43,8 @@ def well(**changes: Any) -> Recording:
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        (750, "750 s"),
+        (750, "12.5 min"),
+        (599, "599 s"),
         (99.96, "100 s"),
         (75, "75.0 s"),
         (9.996, "10.0 s"),
@@ -42,10 +54,11 @@ def well(**changes: Any) -> Recording:
         (0.1, "100 ms"),
         (0.09999999, "100 ms"),
         (0.0425, "42.5 ms"),
-        (0.001, "1.0 ms"),
-        (0.00099999, "1.0 ms"),
+        (0.001, "1.00 ms"),
+        (0.00099999, "1.00 ms"),
         (0.00042, "420 µs"),
-        (0, "0 µs"),
+        (0.0000445, "44.5 µs"),
+        (0, "0 s"),
     ],
 )
 def test_durations_have_a_unit_that_leaves_few_digits(seconds: float, expected: str) -> None:
@@ -74,7 +87,7 @@ def test_the_figures() -> None:
     bars = [line_with(text, name).count("█") for name in ("read", "decode", "transform")]
     assert bars[0] == bars[2] > 0
     assert bars[1] == pytest.approx(3 * bars[0], abs=2)
-    assert "1.9 ms" in line_with(text, "decode")  # 12 s of 6,400 images
+    assert "1.88 ms" in line_with(text, "decode")  # 12 s of 6,400 images
 
 
 def test_workers_that_have_nothing_to_do() -> None:
@@ -240,3 +253,32 @@ def test_a_run_of_one_batch_has_words_too() -> None:
     )
     assert words(one).startswith("Too early to tell")
     assert BATCHES > 1
+
+
+def test_one_batch() -> None:
+    recording = recording_of(steps=steps_of(0.06, 0.04)[:1], batches=1, samples=64, failed_batches=1)
+    text = words(recording)
+    assert "  1 batch · first batch 500 ms\n" in text
+    assert "  step " not in text
+    assert "  1 batch was lost to samples" in text
+
+
+@pytest.mark.parametrize(("workers", "whose"), [(2, "this process and its workers"), (0, "this process")])
+def test_whose_cores_are_busy(workers: int, whose: str) -> None:
+    assert f" cores by {whose})" in words(recording_of(**on_python(workers=workers)))
+
+
+def test_a_sample_is_compared_with_what_a_sample_takes() -> None:
+    """Not with collate's time, which is a batch's."""
+    steps = tuple(StepRecord(n, 0.0, 0.5 if n % 20 == 19 else 0.0, 0.04, n == 0) for n in range(BATCHES))
+    slow = SlowSample(7, "/a.jpg", {"native": 0.0, "python": 0.2})
+    recording = recording_of(
+        0.0, 0.04, steps=steps, wait=durations(BATCHES, 2.5), batch=durations(BATCHES, 6.5), first_wait_s=0.0,
+        **on_python(
+            stages={"python": stage(3.2), "collate": stage(1.5, BATCHES)},  # 0.5 ms a sample, 15 ms a batch
+            usage=WorkerUsage(work_s=4.7, cpu_s=4.7), slowest=(slow,), waiting_s=8.3,
+        ),
+    )  # fmt: skip
+    verdict = judge(recording)
+    assert verdict.kind == "bursty"
+    assert "sample 7 (/a.jpg) took 0.20 s, 400 times the mean" in verdict.evidence

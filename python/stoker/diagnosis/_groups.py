@@ -42,14 +42,14 @@ class Group:
         return self.wait_s + (self.step_s or 0.0)
 
 
-def per_group(count: int, most: int = MOST_BARS) -> int:
+def per_group(count: int) -> int:
     """Steps in each group (the last may have fewer)."""
-    return max(1, -(-count // most))
+    return max(1, -(-count // MOST_BARS))
 
 
-def group_steps(steps: Sequence[StepRecord], most: int = MOST_BARS) -> list[Group]:
-    """At most ``most`` groups."""
-    per = per_group(len(steps), most)
+def group_steps(steps: Sequence[StepRecord]) -> list[Group]:
+    """At most MOST_BARS groups."""
+    per = per_group(len(steps))
     return [_group(steps[i : i + per]) for i in range(0, len(steps), per)]
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..stats.system import SystemReading
-from ._svg import FAINT, SHADES, WIDTH, Area, Picture
-from ._timelines import LEFT, Drawn, intervals, time_axis
+from ._svg import FAINT, SHADES, WIDTH, Area, Drawn, Picture
+from ._timelines import LEFT, intervals, time_axis
 from ._words import counted, duration, percent
 from .recording import Recording
 

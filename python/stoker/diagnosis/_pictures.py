@@ -6,12 +6,10 @@ import math
 from dataclasses import dataclass
 
 from ..stats.records import Durations, LoaderStats
-from ._svg import FAINT, WIDTH, Area, Picture, legend
+from ._svg import FAINT, WIDTH, Area, Drawn, Picture, legend
 from ._words import counted, duration, percent, rate, tick
 from .recording import Recording
 from .verdict import Verdict
-
-Drawn = tuple[str, str]
 
 
 def throughput_picture(verdict: Verdict) -> Drawn | str:
@@ -76,18 +74,8 @@ class Link:
         return "none" if self.absent else percent(self.share)
 
 
-def chain_links(stats: LoaderStats) -> tuple[list[Link], list[Link]]:
-    """From storage to step: the workers' and the training loop's."""
-    return _worker_links(stats), _loop_links(stats)
-
-
-def workers_time(stats: LoaderStats) -> float:
-    """All that the workers had, at work or not."""
-    return sum(stage.total_s for stage in stats.stages.values()) + stats.waiting_s + stats.idle_s
-
-
 def _worker_links(stats: LoaderStats) -> list[Link]:
-    total = workers_time(stats)
+    total = stats.workers_time_s
 
     def share(seconds: float) -> float | None:
         return seconds / total if total > 0 else None
@@ -135,7 +123,7 @@ MARGIN, GAP, WIDEST, TOP, TALL = 26.0, 26.0, 118.0, 44.0, 96.0
 def chain_picture(recording: Recording, verdict: Verdict) -> Drawn | str:
     """The chain from storage to step; each box is filled as far as its share goes."""
     stats = recording.stats
-    loading, loop = chain_links(stats)
+    loading, loop = _worker_links(stats), _loop_links(stats)
     links = [*loading, *loop]
     if all(link.share is None for link in links):
         return "Not measured: no sample has been loaded yet."
@@ -203,7 +191,7 @@ def _arrow(picture: Picture, x: float, right: float, y: float) -> None:
 
 
 def _chain_caption(stats: LoaderStats) -> str:
-    total = workers_time(stats)
+    total = stats.workers_time_s
     words = []
     if stats.workers == 0:
         words.append("The rest of all time is not loading: the loop's own step, mostly.")
@@ -236,7 +224,7 @@ def _chain_caption(stats: LoaderStats) -> str:
 
 def share_picture(stats: LoaderStats) -> Drawn | str:
     """All of the workers' time in one bar, with a line of words for each part."""
-    total = workers_time(stats)
+    total = stats.workers_time_s
     if total <= 0:
         return "Not measured: the workers have not worked yet."
     parts = [(name, name, stage.total_s) for name, stage in stats.stages.items()]

@@ -16,19 +16,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+Drawn = tuple[str, str]
+"""A picture, and its caption."""
+
 WIDTH = 800.0
 INK = "#222"
 FAINT = "#ccc"
+TILE = 6
 
 
 @dataclass(frozen=True)
 class Fill:
-    """A colour, and strokes (SVG path data in a tile of ``tile`` units) over it in ``ink``."""
+    """A colour, and strokes (SVG path data in a tile of TILE units) over it in ``ink``."""
 
     colour: str
     strokes: str = ""
     ink: str = INK
-    tile: float = 6.0
 
 
 RISING = "M-1,1 l2,-2 M0,6 l6,-6 M5,7 l2,-2"
@@ -182,10 +185,9 @@ class Picture:
 
     def _pattern(self, kind: str) -> str:
         fill = FILLS[kind]
-        tile = _n(fill.tile)
         return (
-            f'<pattern id="{self._name}-{kind}" width="{tile}" height="{tile}" patternUnits="userSpaceOnUse">'
-            f'<rect width="{tile}" height="{tile}" fill="{fill.colour}"/>'
+            f'<pattern id="{self._name}-{kind}" width="{TILE}" height="{TILE}" patternUnits="userSpaceOnUse">'
+            f'<rect width="{TILE}" height="{TILE}" fill="{fill.colour}"/>'
             f'<path d="{fill.strokes}" stroke="{fill.ink}" stroke-width="1.2"/></pattern>'
         )
 

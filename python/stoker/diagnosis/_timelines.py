@@ -12,11 +12,9 @@ from operator import itemgetter
 from ..stats.clocks import WORKER_STATES
 from ..stats.system import SystemReading
 from ._groups import MOST_BARS, Group, group_steps, per_group
-from ._svg import FAINT, INK, WIDTH, Area, Picture, legend, value_axis
+from ._svg import FAINT, INK, WIDTH, Area, Drawn, Picture, legend, value_axis
 from ._words import counted, duration, percent, tick
 from .recording import Recording
-
-Drawn = tuple[str, str]
 
 LEFT = 64.0
 INNER = WIDTH - LEFT - 16
@@ -72,7 +70,7 @@ def steps_picture(recording: Recording) -> Drawn | str:
     if most <= 0:
         return "Not measured: no step has been taken yet."
     idle = [group.idle_s for group in groups if group.idle_s is not None]
-    low = min(_cut(idle), most) if idle else 0.0
+    low = min(max(idle), most) if idle else 0.0  # not cut before that: a device that stalls seldom is news
     label = f"Time of {counted(len(recording.steps), 'step')}, one after another: step, wait" + (
         ", and device idle" if idle else ""
     )

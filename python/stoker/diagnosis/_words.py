@@ -4,11 +4,11 @@ from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """As "44.5 µs", "1.11 ms", "2.67 s" or "12 min"."""
+    """As "44.5 µs", "1.11 ms", "2.67 s" or "12.5 min"."""
     if seconds == 0:
         return "0 s"
     if abs(seconds) >= 600:
-        return f"{seconds / 60:,.0f} min"
+        return f"{_digits(seconds / 60)} min"
     if abs(seconds) >= 0.9995:
         return f"{_digits(seconds)} s"
     if abs(seconds) >= 0.9995e-3:
@@ -24,9 +24,10 @@ def tick(seconds: float) -> str:
 
 def _digits(value: float) -> str:
     size = abs(value)
-    if size >= 100:
+    # The limits are where rounding would add a digit.
+    if size >= 99.95:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"
 
 
 def percent(share: float) -> str:
@@ -54,6 +55,6 @@ def size(count: float) -> str:
     return f"{count:,.0f} B"
 
 
-def counted(count: int, thing: str) -> str:
-    """As "1 step" or "4,096 steps"."""
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+def counted(count: int, thing: str, things: str = "") -> str:
+    """As "1 step" or "4,096 steps"; ``things``: where it is not "thing" and an s."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {things or thing + 's'}"

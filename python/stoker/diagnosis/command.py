@@ -24,7 +24,7 @@ from .recording import write_whole
 
 INJECT = Path(__file__).parent / "inject"
 _POLL_S = 0.2
-DEFAULT_STEPS = 50  # that --headroom measures before it begins
+DEFAULT_STEPS = 50  # before --headroom begins or --stop ends the script
 HEADROOM_S = 3.0
 _TERMINALS = (signal.SIGINT, signal.SIGQUIT)
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -53,7 +53,10 @@ def command_for(arguments: Sequence[str]) -> list[str]:
     if path.is_dir():
         if (path / "__main__.py").is_file():
             return [sys.executable, script, *rest]
-        raise NotRunnableError(f"{script} is a folder", NOT_RUNNABLE)
+        program = shutil.which(script) if os.sep not in script else None
+        if program is None:
+            raise NotRunnableError(f"{script} is a folder", NOT_RUNNABLE)
+        return [program, *rest]
     if path.is_file() and path.suffix == ".py":
         return [sys.executable, script, *rest]
     if path.is_file() and os.access(path, os.X_OK):
@@ -225,11 +228,11 @@ def diagnose(
     json_file: Path | None,
 ) -> int:
     """The command; returns the script's exit status."""
-    if headroom and steps == 0:
+    if (headroom or stop) and steps == 0:
         steps = DEFAULT_STEPS
 
     def say(found: list[Finding], status: int | None) -> None:
-        text = "\n" + words_for(found, status, arguments)
+        text = "\n" + words_for(found, status, arguments, steps if headroom else 0)
         if _write(found, html, trace, recording):
             text += f"\n\nThe report, with pictures: {html}"
         print(text, file=sys.stderr, flush=True)

@@ -19,7 +19,6 @@ _VARIANTS = {
     "fast": ("the fast pixel mode", 'pixels="fast"'),
     "index": ("the decode index", 'builds itself during the next epoch (index="auto")'),
     "uint8": ("uint8 to the device", "convert and normalize on the device"),
-    "all": ("all of these settings together", ""),
 }
 
 
@@ -40,11 +39,15 @@ def cures_for(recording: Recording, verdict: Verdict) -> tuple[Cure, ...]:
 
 
 def _for_start_up(recording: Recording) -> tuple[Cure, ...]:
-    if recording.stats.path == "python" and recording.stats.workers > 0:
-        return (
-            Cure("persistent", "persistent_workers=True", 0.0, "worker processes start once, not each epoch"),
-        )
-    return ()
+    if recording.stats.path != "python" or recording.stats.workers == 0:
+        return ()
+    if recording.facts.get("persistent_workers") == "True" or not any(
+        step.first and step.number > 0 for step in recording.steps
+    ):
+        return (Cure("longer", "longer epochs", 0.0, "worker processes start once in each"),)
+    return (
+        Cure("persistent", "persistent_workers=True", 0.0, "worker processes start once, not each epoch"),
+    )
 
 
 class _Cures:
@@ -95,15 +98,25 @@ class _Cures:
 
     def settings(self) -> list[Cure]:
         """Cheaper images, by what trials have found."""
-        cures = []
-        shares = {key: s for key, s in self.recording.variants.items() if key in _VARIANTS}
-        together = shares.pop("all", 1.0)
-        if shares and together < 0.97 * min(shares.values()):
-            shares["all"] = together
-        for key, share in shares.items():
-            if share < 1:
-                what, how = _VARIANTS[key]
-                cures.append(Cure(key, what, self.rate(self.model.with_cost(share)), how, share))
+        stats, variants = self.recording.stats, self.recording.variants
+        ways = dict(_VARIANTS)
+        if stats.index_problem:
+            del ways["index"]  # which cannot be added to
+        elif stats.index.recorded:
+            ways["index"] = (ways["index"][0], "is being built: the next epoch goes by it")
+        shares = {key: variants[key] for key in ways if variants.get(key, 1.0) < 1}
+        cures = [
+            Cure(key, ways[key][0], self.rate(self.model.with_cost(share)), ways[key][1], share)
+            for key, share in shares.items()
+        ]
+        together = variants.get("all", 1.0)
+        doable = not (stats.index_problem and "index" in variants)
+        if len(shares) > 1 and doable and together < 0.97 * min(shares.values()):
+            *first, last = (ways[key][0] for key in shares)
+            how = f"{', '.join(first)} and {last}"
+            cures.append(
+                Cure("all", "these together", self.rate(self.model.with_cost(together)), how, together)
+            )
         return cures
 
     def native(self) -> list[Cure]:

@@ -21,7 +21,7 @@ def evidence_of(
     if limit == "storage" and stats.path == "native":
         lines.append(
             f"{usage.slow_reads.count:,} of {usage.reads:,} reads waited for storage, "
-            f"{usage.slow_reads.mean_s * 1e3:.1f} ms each"
+            f"{duration(usage.slow_reads.mean_s)} each"
         )
     elif limit in ("storage", "asleep"):
         lines.append(f"the workers slept for {percent(usage.share(usage.asleep_s))} of their working time")
@@ -71,7 +71,7 @@ def evidence_of(
         )
     slow = stats.slowest[0] if stats.slowest else None
     if kind == "bursty" and slow is not None and bursts is not None:
-        typical = sum(stage.mean_s for stage in stats.stages.values())
+        typical = sum(stats.stages[name].mean_s for name in slow.stages if name in stats.stages)
         if slow.total_s > 20 * typical and slow.total_s > 0.3 * bursts.mean_s:
             name = f" ({slow.path})" if slow.path else ""
             lines.append(

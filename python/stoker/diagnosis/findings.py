@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ._words import counted
 from .cures import with_cures
 from .recording import Recording
 from .verdict import LOST_SOME, Verdict, judge
@@ -68,7 +69,7 @@ def findings_in(folder: Path) -> list[Finding]:
 
 
 def _finding(record: dict[str, Any]) -> Finding:
-    recording = Recording.from_json(json.dumps(record["recording"]))
+    recording = Recording.from_dict(record["recording"])
     return Finding(
         int(record["pid"]),
         str(record["rank"]),
@@ -112,19 +113,23 @@ def _in_order(ranks: list[Finding]) -> list[Finding]:
         names = "ranks " + ", ".join(sorted((f.rank for f in late), key=lambda r: (len(r), r)))
     wait = "waits most for its data" if len(late) == 1 else "wait most for their data"
     seen = "" if len(ranks) >= known[0].world else f" ({len(ranks)} of them were seen)"
+    whom = "it" if len(late) == 1 else "them"
     words = (
         f"{names} of {known[0].world}{seen} {wait}: {most:.0%} of the time, the others"
-        f" {others[0].lost_share:.0%} at most; the others wait for it"
+        f" {others[0].lost_share:.0%} at most; the others wait for {whom}"
     )
     first = late[0].verdict
     late[0] = replace(late[0], verdict=replace(first, evidence=(words, *first.evidence)))
     return [*late, *(replace(f, waits_for=names) for f in others), *unknown]
 
 
-def words_for(found: Sequence[Finding], status: int | None, arguments: Sequence[str]) -> str:
+def words_for(
+    found: Sequence[Finding], status: int | None, arguments: Sequence[str], headroom_after: int = 0
+) -> str:
     """What is printed: the main loader's report, the others in a line each, and how the script ended.
 
-    ``status``: None while it still runs.
+    ``status``: None while it still runs; ``headroom_after``: the steps behind which that was asked for, 0:
+    it was not.
     """
     lines = []
     if status:
@@ -132,8 +137,9 @@ def words_for(found: Sequence[Finding], status: int | None, arguments: Sequence[
             f"The script ended with status {status}{_signal_words(status)}; this is what was seen of it."
         )
     if not found:
+        script = " ".join(arguments[:2]) if arguments[0] == "-m" else arguments[0]
         lines.append(
-            f"No DataLoader was seen in {' '.join(arguments[:2]) if arguments[0] == '-m' else arguments[0]}: "
+            f"No batch of a DataLoader was seen in {script}: "
             "nothing to diagnose. It must iterate over torch's DataLoader (or Stoker's) in a Python process "
             "that reads PYTHONPATH."
         )
@@ -148,6 +154,9 @@ def words_for(found: Sequence[Finding], status: int | None, arguments: Sequence[
         lines.append(
             f"  with batches from memory the loop takes {first.recording.headroom:,.0f} images/s (measured)"
         )
+    elif first.recording.stats.batches <= headroom_after:
+        batches = counted(first.recording.stats.batches, "batch", "batches")
+        lines.append(f"  --headroom: not measured, the loop ended after {batches}, of {headroom_after:,}")
     for other in others:
         where = f"rank {other.rank}" if other.rank else f"process {other.pid}"
         dataset = other.recording.facts.get("dataset", "")
@@ -174,6 +183,8 @@ def _as_dict(finding: Finding) -> dict[str, object]:
     return {
         "pid": finding.pid,
         "rank": finding.rank,
+        "final": finding.final,
+        "waits_for": finding.waits_for,
         "verdict": asdict(finding.verdict),
         "stats": finding.recording.stats.to_dict(),
         "profile": finding.recording.profile,

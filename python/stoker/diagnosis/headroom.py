@@ -77,14 +77,11 @@ class Headroom:
     def keep(self, data: Any, to_come: int) -> bool:
         """A batch of the loader's own; ``to_come``: how many follow before the first is needed again.
 
-        Returns whether it was copied. A batch that cannot be is the end of the matter.
+        Returns whether it was copied. Raises what the batch's own type does where it cannot be.
         """
         if not self.wanted or to_come >= KEPT:
             return False
-        try:
-            self._kept.append(copied(data))
-        except Exception:  # the batch's own type's
-            self.wanted = False
+        self._kept.append(copied(data))
         return True
 
     def give_up(self) -> None:

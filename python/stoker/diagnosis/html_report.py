@@ -9,7 +9,6 @@ from html import escape
 from ..stats.records import LoaderStats
 from ._occupancy import occupancy_picture
 from ._pictures import (
-    Drawn,
     chain_picture,
     durations_rows,
     percentiles_picture,
@@ -17,6 +16,7 @@ from ._pictures import (
     share_picture,
     throughput_picture,
 )
+from ._svg import Drawn
 from ._timelines import cores_picture, depth_picture, steps_picture, workers_picture
 from ._words import counted, duration, percent, rate, size, times
 from .model import steady_rate

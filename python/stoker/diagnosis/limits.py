@@ -107,8 +107,7 @@ def main_part(profile: dict[str, float]) -> tuple[str, str, float]:
     for part, share in profile.items():
         if part in ("native", "collate"):  # which have clocks of their own
             continue
-        function = part.partition(":")[0] + part.partition(":")[1] + part.partition(":")[2].rpartition(":")[0]
-        key = function if part.startswith("python:") else part  # of a function, all lines together
+        key = part.rpartition(":")[0] if part.startswith("python:") else part  # of a function: all its lines
         parts[key] = parts.get(key, 0.0) + share
     if not parts:
         return "python", "", 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -24,9 +25,17 @@ def line_for(now: Recording, lately: LoaderStats) -> str:
     ready = [step.ready for step in now.steps[-lately.batches :] if step.ready >= 0]
     if ready and lately.batches:
         parts.append(f"queue {sum(ready) / len(ready):.1f} of {max(len(lately.queue) - 1, 1)}")
-    kind = "too early to tell" if verdict.kind == "unknown" else verdict.kind
+    kind = verdict.headline.partition(":")[0].lower()
     parts.append(f"{kind} ({verdict.cause})" if verdict.cause and verdict.kind == "loader-bound" else kind)
     return " · ".join(parts)
+
+
+def _width(out: TextIO) -> int:
+    """Of a line that a terminal does not wrap."""
+    try:
+        return min(WIDTH, os.get_terminal_size(out.fileno()).columns - 1)
+    except (OSError, ValueError):
+        return WIDTH
 
 
 class LiveLine:
@@ -57,12 +66,13 @@ class LiveLine:
         if first:
             return  # the first line stands for what comes behind it
         line = line_for(recording(), lately)
-        out.write(f"\r{line[:WIDTH]:<{WIDTH}}" if terminal else line + "\n")
+        width = _width(out)
+        out.write(f"\r{line[:width]:<{width}}" if terminal else line + "\n")
         out.flush()
         self._open = terminal
 
     def end(self) -> None:
-        """The epoch is over: what is printed next begins a line of its own."""
+        """The epoch is over, or has raised, or was left: what is printed next begins a line of its own."""
         if self._open:
             (self._out or sys.stderr).write("\n")
             self._open = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -81,8 +82,8 @@ class Metered:
     def asked(self) -> None:
         """The loop wants a batch."""
         self.thread = threading.get_ident()
-        if any(
-            other.answers - self._others.get(id(other), other.answers) >= _TURNS
+        if self.answers and any(
+            other.answers - self._others.get(id(other), 0) >= _TURNS  # 0: it has come since
             for other in self._run.loaders
             if other is not self and other.thread == self.thread
         ):
@@ -101,8 +102,7 @@ class Metered:
             return
         batches = self.meter.clock.batches
         self._keep_in_step()
-        if self.headroom.keep(data, self._run.steps - batches):
-            self.meter.clock.begin_step()
+        self._keep_for_headroom(data, batches)
         if self._run.steps and batches > self._run.steps:
             self.write(final=not self.headroom.wanted)
         elif self.answers == 1 or time.monotonic() - self._began >= self._next_s:
@@ -125,7 +125,7 @@ class Metered:
         self.final = final
         recording = self._before or self.recording(final)
         record = {"final": final, "pid": self.pid, "number": self._number, **ranks.facts()}
-        write_whole(self._file, json.dumps({**record, "recording": json.loads(recording.to_json())}))
+        write_whole(self._file, json.dumps({**record, "recording": recording.to_dict()}))
         self.meter.clock.begin_step()
 
     def recording(self, final: bool) -> Recording:
@@ -159,6 +159,14 @@ class Metered:
             self.write(final=True)
             self.meter.clock.leave_out()
         return batch
+
+    def _keep_for_headroom(self, data: Any, batches: int) -> None:
+        try:
+            if self.headroom.keep(data, self._run.steps - batches):
+                self.meter.clock.begin_step()
+        except Exception as error:  # the batch's own type's
+            self.headroom.give_up()
+            self._run.say_once(f"--headroom is left out: a batch cannot be copied ({error!r})")
 
     def _keep_in_step(self) -> None:
         """Ranks get no batch but their own: how many fit into some seconds, and whether they can be copied,
@@ -215,12 +223,10 @@ def facts_of(loader: Any) -> dict[str, str]:
         "persistent_workers": str(loader.persistent_workers),
         "torch": str(torch.__version__),
     }
-    try:
+    with contextlib.suppress(Exception):
         transform = getattr(dataset, "transform", None)
         if transform is not None:
             facts["transform"] = " ".join(repr(transform).split())
-    except Exception:
-        return facts
     return facts
 
 

@@ -41,26 +41,36 @@ class Recording:
     profile: dict[str, float] = field(default_factory=dict)
     headroom: float = 0.0
 
+    def to_dict(self) -> dict[str, Any]:
+        """Of types that JSON has; ``from_dict`` is its inverse."""
+        return {
+            "version": VERSION,
+            "stats": self.stats.to_dict(),
+            "steps": [asdict(step) for step in self.steps],
+            "readings": [asdict(reading) for reading in self.readings],
+            "facts": self.facts,
+            "variants": self.variants,
+            "profile": self.profile,
+            "headroom": self.headroom,
+        }
+
     def to_json(self) -> str:
         """One JSON object; ``from_json`` is its inverse."""
-        return json.dumps(
-            {
-                "version": VERSION,
-                "stats": self.stats.to_dict(),
-                "steps": [asdict(step) for step in self.steps],
-                "readings": [asdict(reading) for reading in self.readings],
-                "facts": self.facts,
-                "variants": self.variants,
-                "profile": self.profile,
-                "headroom": self.headroom,
-            }
-        )
+        return json.dumps(self.to_dict())
 
     @staticmethod
     def from_json(text: str) -> Recording:
         """Raises ValueError for what is no recording, or another version's."""
         try:
-            record: dict[str, Any] = json.loads(text)
+            record = json.loads(text)
+        except ValueError:
+            raise ValueError("not a recording of stoker's") from None
+        return Recording.from_dict(record)
+
+    @staticmethod
+    def from_dict(record: Any) -> Recording:
+        """Raises ValueError for what is no recording, or another version's."""
+        try:
             version = record["version"]
             if version == VERSION:
                 return Recording._of(record)

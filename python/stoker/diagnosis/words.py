@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..stats.records import LoaderStats
+from ._words import counted, duration
 from .cures import enough_workers
 from .model import steady_rate
 from .recording import Recording
@@ -12,21 +13,12 @@ from .verdict import Cure, Verdict
 _BAR = 28
 
 
-def duration(seconds: float) -> str:
-    """With a unit that leaves two or three digits."""
-    # The limits are where rounding would add a digit.
-    if seconds >= 0.9995:
-        digits = 2 if seconds < 9.995 else 1 if seconds < 99.95 else 0
-        return f"{seconds:.{digits}f} s"
-    if seconds >= 0.9995e-3:
-        return f"{seconds * 1e3:.1f} ms" if seconds < 0.09995 else f"{seconds * 1e3:.0f} ms"
-    return f"{seconds * 1e6:.0f} µs"
-
-
 def _steps(recording: Recording, verdict: Verdict) -> list[str]:
     stats = recording.stats
     steady = steady_of(recording)
-    steps = max(1, steady.steps)
+    if steady.steps == 0:
+        return [f"  {_batches(recording)} · first batch {duration(stats.first_batch_s)}"]
+    steps = steady.steps
     wait, all_of_it = steady.wait_s / steps, steady.time_s / steps
     lines = [
         f"  step {duration(all_of_it)} = {duration(all_of_it - wait)} training + {duration(wait)} waiting for"
@@ -44,14 +36,14 @@ def _steps(recording: Recording, verdict: Verdict) -> list[str]:
 
 def _batches(recording: Recording) -> str:
     kept, all_of_them = len(recording.steps), recording.stats.batches
-    return f"the last {kept:,} of {all_of_them:,} batches" if kept < all_of_them else f"{kept:,} batches"
+    every = counted(all_of_them, "batch", "batches")
+    return f"the last {kept:,} of {every}" if kept < all_of_them else every
 
 
 def _stages(stats: LoaderStats) -> list[str]:
     if not stats.stages:
         return []
-    total = sum(s.total_s for s in stats.stages.values()) + stats.waiting_s + stats.idle_s
-    total = max(total, 1e-12)
+    total = max(stats.workers_time_s, 1e-12)
     lines = ["", "  stage       share of worker time    p50        p99        per image"]
     for name, s in stats.stages.items():
         if s.total_s == 0:
@@ -66,7 +58,7 @@ def _stages(stats: LoaderStats) -> list[str]:
     if stats.path == "native":
         off["idle"] = (stats.idle_s, "nothing asked for (between epochs, at an epoch's end)")
     else:
-        off["waiting"] = (stats.waiting_s, "for the training loop, or between epochs")
+        off["waiting"] = (stats.waiting_s, "for the training loop")
     if stats.workers or stats.path == "native":
         lines += [f"  {name:<12}{s / total:>8.1%}              {why}" for name, (s, why) in off.items()]
     return lines
@@ -90,7 +82,8 @@ def _machine(stats: LoaderStats) -> list[str]:
     if system.machine_cpu_s > 0:
         busy = system.machine_cpu_s / elapsed / max(1, len(system.core_busy))
         mine = system.process_cpu_s / elapsed
-        cores += f", busy {busy:.0%} ({mine:.1f} cores by this process)"
+        workers = " and its workers" if stats.path == "python" and stats.workers else ""
+        cores += f", busy {busy:.0%} ({mine:.1f} cores by this process{workers})"
     what = "workers" if stats.path == "native" else "worker processes"
     line = f"  {what} {stats.workers} · {cores}"
     if stats.path == "native":
@@ -162,6 +155,8 @@ def render(recording: Recording, verdict: Verdict, details: bool | None = None) 
         lines.append(f"  served by PyTorch's own iteration: {recording.facts['plan']}")
     lines += [*_stages(stats), *_profile(recording), *_machine(stats), *_index(stats)]
     if stats.failed_batches:
-        lines.append(f"  {stats.failed_batches:,} batches were lost to samples that could not be loaded")
+        were = "was" if stats.failed_batches == 1 else "were"
+        lost = counted(stats.failed_batches, "batch", "batches")
+        lines.append(f"  {lost} {were} lost to samples that could not be loaded")
     lines += cure_lines(verdict.cures, steady_rate(recording), verdict)
     return "\n".join(lines)

@@ -283,6 +283,11 @@ class LoaderStats:
         return self.samples / total if total > 0 else 0.0
 
     @property
+    def workers_time_s(self) -> float:
+        """All that the workers had, at work or not."""
+        return sum(stage.total_s for stage in self.stages.values()) + self.waiting_s + self.idle_s
+
+    @property
     def busy_share(self) -> float:
         """Share of the workers' time that they worked."""
         return sum(stage.busy_share for stage in self.stages.values())
