@@ -6,7 +6,7 @@ import gc
 import json
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from conftest import RunScript
 
 from stoker import _C, DataLoader, ImageList
 from stoker import transforms as T
+from stoker._cores import Cores
 from stoker.diagnosis import Recording
 from stoker.stats import Meter
 from stoker.stats.stand_ins import MeteredDataset
@@ -198,3 +199,33 @@ def test_asking_many_workers_is_cheap() -> None:
         return (time.thread_time() - begin) / 100
 
     assert min(cost(meter._worker_busy_s) for _ in range(10)) < 0.002  # once a second
+
+
+def test_a_core_that_goes_while_the_cores_are_counted_counts_once() -> None:
+    """An iterator is collected at any moment, and gives its core back."""
+
+    class Core:
+        def stats(self) -> _C.StatsSum:
+            return _C.StatsSum()
+
+        def work_s(self) -> list[float]:
+            return [1.0]
+
+    class Made(dict[Any, Any]):
+        """Of which one goes when they are looked at."""
+
+        def __iter__(self) -> Iterator[Any]:
+            if going:
+                cores._retire(going.pop())
+            return super().__iter__()
+
+    cores: Any = Cores()
+    one, other = Core(), Core()
+    going = [one]
+    cores._made = Made({one: None, other: None})
+    assert cores.work_s() == (2.0,)
+    assert list(cores._made) == [other]
+    assert cores.work_s() == (2.0,)
+    going = [other]
+    cores.measured()
+    assert cores.work_s() == (2.0,)
