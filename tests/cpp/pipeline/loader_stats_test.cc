@@ -172,6 +172,23 @@ TEST_F(LoaderStatsTest, TheWorkOfEachWorkerIsItsTimeInTheStages) {
   }
 }
 
+TEST_F(LoaderStatsTest, UsageIsKnownOfAllTheTimeInTheStages) {
+  for (const int workers : {0, 2}) {
+    const auto executor = std::make_shared<WatchedExecutor>(testing::MakeExecutor(2));
+    const auto loader = MakeLoader(workers, 2, executor);
+    loader->StartEpoch(0, 0);
+    for (int i = 0; i < 5; ++i) {
+      loader->Submit({0, 1, 2, 3, 4, 5});
+      loader->Next();
+    }
+    ASSERT_TRUE(executor->WaitUntilQuiet());
+    const LoaderStats stats = loader->Stats();
+    int64_t in_stages = 0;
+    for (const HistogramSnapshot& stage : stats.stages) in_stages += stage.total_ns;
+    EXPECT_GE(stats.usage.read_ns + stats.usage.work_ns, in_stages) << workers << " workers";
+  }
+}
+
 TEST_F(LoaderStatsTest, ARequestCountsTheBatchesThatItFindsComplete) {
   const auto executor = std::make_shared<WatchedExecutor>(testing::MakeExecutor(2));
   const auto loader = MakeLoader(2, 3, executor);
