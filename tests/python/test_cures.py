@@ -43,8 +43,8 @@ def test_workers_where_cores_are_free() -> None:
     assert list(found) == ["workers"]
     cure = found["workers"]
     assert (cure.what, cure.value) == ("num_workers 2 → 4", 4)
-    # 640 now; two workers at 19.5 s for 6,400 images, then 3.9 cores at 20 s for them.
-    assert cure.images_per_s == pytest.approx(640 * (3.9 / 20) / (2 / 19.5), rel=1e-6)
+    # 640 now, with cores to spare; then all 3.9 cores at 20 s for 6,400 images.
+    assert cure.images_per_s == pytest.approx(6400 * 3.9 / 20, rel=1e-6)
 
 
 def test_workers_in_place_of_none() -> None:
@@ -63,6 +63,20 @@ def test_no_workers_but_cores_where_all_cores_are_busy() -> None:
     assert list(found) == ["cores"]
     assert found["cores"].value == pytest.approx(2 * 3.95)
     assert found["cores"].images_per_s > 1.8 * 640 * 0.98
+
+
+def test_more_workers_get_what_is_idle_of_the_cores() -> None:
+    """One worker and a step that computes on the same two cores: neither keeps them busy by itself."""
+    usage = WorkerUsage(work_s=9.0, cpu_s=8.0, no_core_s=0.9, reads=IMAGES)
+    system = system_of(
+        recording_of(), usable_cores=2, process_cpu_s=16.4, worker_cpu_s=8.0, machine_cpu_s=16.4
+    )
+    recording = recording_of(workers=1, usage=usage, system=system, waiting_s=0.0)
+    verdict = judge(recording)
+    assert (verdict.limit, "more workers would help" in verdict.headline) == ("workers", True)
+    cure = cures(recording)["workers"]
+    assert cure.value == 2
+    assert cure.images_per_s == pytest.approx(IMAGES / 16.4 * 2)  # 640 takes 1.64 cores
 
 
 def test_cores_where_a_quota_holds_it_back() -> None:

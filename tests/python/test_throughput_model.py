@@ -12,11 +12,16 @@ from hypothesis import strategies as st
 from made_up import IMAGES, recording_of, steps_of, system_of
 
 from stoker.diagnosis import judge
-from stoker.diagnosis.model import Model, model_of, predicted, steady_rate
+from stoker.diagnosis.model import Model, best_workers, model_of, predicted, steady_rate
 from stoker.stats import WorkerUsage
 
 # 4 ms of CPU and 1 ms asleep an image, 1 ms of CPU beside it, and a step of 0.5 ms.
 MODEL = Model(workers=2, cores=4, cpu_s=0.004, asleep_s=0.001, other_cpu_s=0.001, step_s=0.0005)
+
+
+def rates_of(model: Model, most: int) -> list[float]:
+    """Of 1, 2, … workers."""
+    return [replace(model, workers=n).rate() for n in range(1, most + 1)]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +63,7 @@ def test_cheaper_images_cost_the_workers_less_cpu_and_nothing_else() -> None:
     ],
 )
 def test_the_best_number_of_workers(changes: dict[str, float], most: int, best: int) -> None:
-    assert replace(MODEL, **changes).best_workers(most) == best
+    assert best_workers(rates_of(replace(MODEL, **changes), most)) == best
 
 
 SECONDS = st.floats(1e-6, 10)
@@ -97,9 +102,9 @@ def test_nothing_is_faster_than_the_step(model: Model, share: float, measured_sh
 
 @given(MODELS, st.integers(1, 64))
 def test_the_best_workers_are_the_fewest_that_do(model: Model, most: int) -> None:
-    best = model.best_workers(most)
+    all_rates = rates_of(model, most)
+    best = best_workers(all_rates)
     assert 1 <= best <= most
-    all_rates = [replace(model, workers=n).rate() for n in range(1, most + 1)]
     assert all_rates[best - 1] >= 0.98 * max(all_rates)
     assert all(rate < 0.98 * max(all_rates) for rate in all_rates[: best - 1])
 

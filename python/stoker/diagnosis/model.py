@@ -13,12 +13,14 @@ pass at most
 images a second, the smallest of which counts; without workers, everything stands in one line:
 1 / (cpu_s + asleep_s + step_s). Cores are taken as equal: nothing is known of caches and memory bandwidth,
 so a prediction for many more workers is an upper bound. What is predicted is the measured throughput times
-the ratio of the model's two values, which cancels what the model leaves out of both.
+the ratio of the model's two values, which cancels what the model leaves out of both. A bound that does not
+bind now is taken as it is: where some cores were idle, more workers get what is left of them.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .recording import Recording
@@ -52,10 +54,10 @@ class Model:
         """With images that cost the workers ``share`` of the CPU time that they do now."""
         return replace(self, cpu_s=self.cpu_s * share)
 
-    def best_workers(self, most: int) -> int:
-        """The fewest workers, of 1 to ``most``, that bring 98 % of what any of these counts does."""
-        rates = [replace(self, workers=n).rate() for n in range(1, most + 1)]
-        return next(n for n, rate in enumerate(rates, 1) if rate >= 0.98 * max(rates))
+
+def best_workers(rates: Sequence[float]) -> int:
+    """The fewest workers that bring 98 % of what any number does, by the rates of 1, 2, … of them."""
+    return next(n for n, rate in enumerate(rates, 1) if rate >= 0.98 * max(rates))
 
 
 def model_of(recording: Recording, verdict: Verdict) -> Model | None:
