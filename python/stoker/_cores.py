@@ -53,6 +53,8 @@ class Cores:
 
     def __init__(self) -> None:
         self._made: dict[_C.Loader, Any] = {}
+        # The index: by which process it was opened, and for which table.
+        self._opened: tuple[int, Any, _C.DecodeIndex | None] | None = None
         self.begin_anew()
         _all.add(self)
 
@@ -65,8 +67,6 @@ class Cores:
         self._made = {}  # all that exist, and what each was made for
         self._past = _C.StatsSum()  # what those measured that are gone
         self._past_work_s: tuple[float, ...] = ()
-        # The index: by which process it was opened, and for which table.
-        self._opened: tuple[int, Any, _C.DecodeIndex | None] | None = None
 
     def lease(self, loader: DataLoader[Any], source: Source) -> _C.Loader:
         """A core for one iterator: the spare one, or a new one where there is none that fits."""

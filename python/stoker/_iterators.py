@@ -98,7 +98,8 @@ class _Timed:
                 for done in range(self._first_batch):
                     self._drop(run, done)
             except Exception:
-                self._loader._recorder.resume = resume  # the next iterator is not to begin at the start
+                recorder = self._loader._recorder
+                recorder.run, recorder.resume = None, resume  # the next iterator is not to begin at the start
                 raise
 
     def _drop(self, run: Run, done: int) -> None:

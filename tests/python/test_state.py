@@ -194,6 +194,7 @@ def test_an_iterable_that_has_become_shorter_is_refused() -> None:
     for _ in range(2):  # and not from its start
         with pytest.raises(StateError, match="5 batches into its epoch, but the dataset gave only 0"):
             iter(resumed)
+        assert resumed.state_dict() == state
 
 
 class Stumbling:
