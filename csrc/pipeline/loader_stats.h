@@ -17,7 +17,8 @@
 
 namespace stoker {
 
-// Durations in nanoseconds.
+// Durations in nanoseconds. batches, samples and failed_batches are what Next() gave: whoever takes
+// its batches may replace or leave out what failed, and counts for itself then.
 struct LoaderStats {
   std::array<HistogramSnapshot, kStageCount> stages;  // per sample, over all workers
   int64_t waiting_ns = 0;                // over all workers: every batch ahead was full

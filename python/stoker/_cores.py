@@ -68,11 +68,14 @@ class Cores:
         self._past = _C.StatsSum()  # what those measured that are gone
         self._past_work_s: tuple[float, ...] = ()
 
-    def lease(self, loader: DataLoader[Any], source: Source) -> _C.Loader:
-        """A core for one iterator: the spare one, or a new one where there is none that fits."""
+    def lease(self, loader: DataLoader[Any], source: Source, pin_memory: bool) -> _C.Loader:
+        """A core for one iterator: the spare one, or a new one where there is none that fits.
+
+        ``pin_memory``: asked for, and there is an accelerator.
+        """
         prefetch = max(1, loader._batches_ahead)
         arguments = loader.pixels, loader.dct_scaling, loader.memory_format
-        made_for = source.key(), arguments, int(loader.num_workers), prefetch, loader.pin_memory
+        made_for = source.key(), arguments, int(loader.num_workers), prefetch, pin_memory
         core, self._spare = self._spare, None
         if core is not None and self._made[core] != made_for:
             self._retire(core)
@@ -85,7 +88,7 @@ class Cores:
 
             samples = source.sample_set(prepare, loader.memory_format == torch.channels_last)
             index = self.index(source, loader.index)
-            core = _C.Loader(samples, loader.num_workers, prefetch, loader.pin_memory, index)
+            core = _C.Loader(samples, loader.num_workers, prefetch, pin_memory, index)
             _running.add(core)
             self._made[core] = made_for
         return core

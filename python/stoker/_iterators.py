@@ -94,23 +94,19 @@ class _Timed:
         if not resume["whole"]:
             run.base_seed, run.epoch = resume["base_seed"], resume["epoch"]
         if is_iterable(self._loader):
-            try:
-                for done in range(self._first_batch):
-                    self._drop(run, done)
-            except Exception:
-                recorder = self._loader._recorder
-                recorder.run, recorder.resume = None, resume  # the next iterator is not to begin at the start
-                raise
+            for done in range(self._first_batch):
+                self._drop(run, done, int(resume["raised"]))
 
-    def _drop(self, run: Run, done: int) -> None:
-        """A batch that had been had, or raised, in the run that is resumed."""
+    def _drop(self, run: Run, done: int, raised: int) -> None:
+        """A batch that had been had in the run that is resumed, or had raised as ``raised`` in all did."""
         try:
             super()._next_data()  # type: ignore[misc]
         except StopIteration:
             raise self._loader._state_error(done, self._first_batch) from None
         except Exception as e:
-            if self._is_timeout(e) or not run.has_drawn:
+            if self._is_timeout(e) or not run.has_drawn or run.raised == raised:
                 raise
+            run.raised += 1
         run.delivered()
 
     def _run(self) -> Run:
@@ -153,24 +149,27 @@ class _Timed:
             raise
         except DataError as e:
             e.batch = run.batches
-            self._meter.failed_batches += 1
             if not is_iterable(self._loader):
                 bad = BadSample(self._errors.number, e.batch, e.index, e.path, e.stage, e.reason, "raised")
                 self._loader._log.add(bad, self._errors, 0)
-            if run.has_drawn:
-                run.delivered()
+            self._lost(run)
             raise
         except Exception as e:
             if self._is_timeout(e):
                 pending = [] if is_iterable(self._loader) else run.oldest()
                 several = pending if isinstance(pending, (list, tuple)) else [pending]
                 raise timed_out(self._timeout, run.batches, [f"sample {i}" for i in several]) from None
-            if run.has_drawn:
-                self._meter.failed_batches += 1
-                run.delivered()  # gone, as in torch
+            self._lost(run)
             raise
         run.delivered()
         return data
+
+    def _lost(self, run: Run) -> None:
+        """The batch has raised; where it was drawn it is gone, as in torch."""
+        if run.has_drawn:
+            self._meter.failed_batches += 1
+            run.raised += 1
+            run.delivered()
 
     def _is_timeout(self, error: Exception) -> bool:
         text = f"DataLoader timed out after {self._timeout} seconds"

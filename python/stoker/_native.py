@@ -69,7 +69,7 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
         # Or what kept one of them from being submitted.
         self._in_flight: deque[tuple[list[Any], list[Fetched] | None] | Exception] = deque()
         if self._core is None or self._core.pid != os.getpid():
-            self._core = self._loader._cores.lease(self._loader, self._source)
+            self._core = self._loader._cores.lease(self._loader, self._source, bool(self._pin_memory))
         self._core.start_epoch(int(self._base_seed), self._epoch)
         run = self._run = self._sampler_iter
         run.base_seed, run.epoch = int(self._base_seed), self._epoch
@@ -169,6 +169,7 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
         if isinstance(self._in_flight[0], Exception):
             error = self._in_flight.popleft()
             assert isinstance(error, Exception)
+            self._meter.failed_batches += 1
             self._move_on(core)
             raise error
         with wait_range():
@@ -181,13 +182,18 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
         submitted = self._in_flight.popleft()
         assert not isinstance(submitted, Exception)
         try:
-            images, targets = self._without_failures(core, images, labels, *submitted, failures)
-        finally:
-            self._move_on(core)
-        if len(targets) == 0 and len(labels) > 0:
-            return _NOTHING
+            try:
+                images, targets = self._without_failures(core, images, labels, *submitted, failures)
+            finally:
+                self._move_on(core)
+            if len(targets) == 0 and len(labels) > 0:
+                return _NOTHING
+            data = self._collate(images, targets)
+        except Exception:
+            self._meter.failed_batches += 1
+            raise
         self._meter.samples += len(targets)
-        return self._collate(images, targets)
+        return data
 
     def _move_on(self, core: _C.Loader) -> None:
         """A batch has been had, or is lost."""
@@ -312,7 +318,6 @@ class _Replacer:
             elif not self._replaced(position, occurrence, error):
                 left_out.add(position)
         if first is not None:
-            self._iterator._meter.failed_batches += 1
             raise first
         return left_out
 

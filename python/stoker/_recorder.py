@@ -76,7 +76,8 @@ class Run:
     """One pass over the index sampler.
 
     Attributes:
-        batches, samples, checksum: of the batches that the consumer has had.
+        batches, samples, checksum: of the batches that the consumer has had, or that raised.
+        raised: how many of them raised.
         finished: the consumer has had all.
         generators: those that the sampler may draw from, by name, as the pass began.
         offset: how many samples of the epoch, of all ranks, had been had before this pass.
@@ -91,7 +92,7 @@ class Run:
         recorder = loader._recorder
         self._resume = resume = recorder.resume
         self.generators = generators(loader)
-        self.batches = self.samples = self.checksum = 0
+        self.batches = self.samples = self.checksum = self.raised = 0
         self.finished = False
         self.base_seed, self.epoch = 0, 0
         self.on_skip: Callable[[Any], None] | None = None
@@ -228,7 +229,7 @@ class Run:
         everything = copy.copy(sampler)
         everything.num_replicas, everything.rank = 1, 0
         everything.num_samples = everything.total_size = len(sampler.dataset)
-        left = list(everything)[self.offset :]
+        left = list(DistributedSampler.__iter__(everything))[self.offset :]
         ranks = sampler.num_replicas
         if sampler.drop_last:
             left = left[: len(left) // ranks * ranks]

@@ -65,6 +65,7 @@ def make_state(loader: DataLoader[Any], recorder: Recorder, extra: dict[str, Any
         "version": VERSION,
         "batches": 0 if run is None else run.batches,
         "samples": 0 if run is None else run.samples,
+        "raised": 0 if run is None else run.raised,
         "offset": 0 if run is None else run.offset,
         "checksum": 0 if run is None else run.checksum,
         "base_seed": 0 if run is None else run.base_seed,
@@ -136,8 +137,8 @@ def _check_alike(loader: DataLoader[Any], state: dict[str, Any], names: tuple[st
 
 
 _COUNTS = (
-    "batches", "samples", "offset", "checksum", "epoch", "rank", "world_size", "loader_epoch", "errors",
-    "num_workers",
+    "batches", "samples", "raised", "offset", "checksum", "epoch", "rank", "world_size", "loader_epoch",
+    "errors", "num_workers",
 )  # fmt: skip
 
 

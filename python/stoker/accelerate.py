@@ -114,7 +114,7 @@ def _is_ours(loader: Any) -> bool:
 
 
 def _check(accelerator: Any, loader: DataLoader[Any]) -> None:
-    if isinstance(loader.sampler, ShardSampler):
+    if isinstance(loader.sampler, ShardSampler) and loader.sampler.num_replicas > 1:
         raise ValueError('Accelerate deals the batches to the processes itself: leave out shard="auto"')
     if not loader.in_order:
         raise ValueError("Accelerate asks for the loader's state, which in_order=False does not have")

@@ -88,7 +88,8 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         collate_fn: on the native path it gets (image, target) samples in the consumer's thread.
         shard: "auto": where no sampler is given, this rank's share of the samples, by torch.distributed
             or RANK and WORLD_SIZE, as DistributedSampler (seed 0) gives it; each epoch its own order
-            without ``set_epoch``. None (default): no shards.
+            without ``set_epoch``, for one rank as for many. Make the loader where the rank is known.
+            None (default): no shards.
         on_error: what a sample that cannot be loaded does. "raise" (default). "skip": its batch is
             smaller, and a batch of which nothing is left does not come. "replace": another sample stands
             in its place, the same one whenever the epoch is repeated or resumed.
@@ -162,6 +163,7 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         self.error_manifest = error_manifest
         self.progress = progress
         self._live = LiveLine() if progress else None
+        self._pins_by_default = pin_memory is None
         self._log = ErrorLog(on_error, max_errors, error_manifest)
         if on_error != "raise" and isinstance(dataset, torch_data.IterableDataset):
             raise ValueError(
@@ -201,7 +203,9 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         if isinstance(dataset, torch_data.IterableDataset):
             raise ValueError('shard="auto" needs a map-style dataset: an iterable one shards itself')
         rank, ranks = rank_and_world_size()
-        return ShardSampler(dataset, ranks, rank, shuffle=shuffle, drop_last=drop_last)
+        sampler = ShardSampler(dataset, ranks, rank, shuffle=shuffle, drop_last=drop_last)
+        sampler.alone = ranks == 1
+        return sampler
 
     def _forget(self) -> None:
         """The state that a new loader starts with: nothing measured, no core."""
@@ -265,6 +269,8 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
 
     def _get_iterator(self) -> torch_dataloader._BaseDataLoaderIter:
         self._source, self._python_reason = resolve(self.dataset)
+        if self._pins_by_default and self.pin_memory:
+            self.pin_memory = torch.accelerator.is_available()  # now that the driver is started anyway
         self._epoch_begins()
         iterator = self._made_iterator()
         if self._live is not None:
@@ -274,9 +280,17 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
 
     def _made_iterator(self) -> torch_dataloader._BaseDataLoaderIter:
         resume = self._recorder.resume
-        if resume is not None:
-            epoch = int(resume["loader_epoch"]) + bool(resume["finished"])
-            self._log.epoch_begins(epoch, int(resume["errors"]))
+        if resume is None:
+            return self._new_iterator()
+        epoch = int(resume["loader_epoch"]) + bool(resume["finished"])
+        self._log.epoch_begins(epoch, int(resume["errors"]))
+        try:
+            return self._new_iterator()
+        except BaseException:  # the next one, too, goes on where the state was made
+            self._recorder.run, self._recorder.resume = None, resume
+            raise
+
+    def _new_iterator(self) -> torch_dataloader._BaseDataLoaderIter:
         if self.native:
             return NativeIterator(self)
         if self.num_workers == 0:

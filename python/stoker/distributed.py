@@ -37,10 +37,21 @@ class ShardSampler(DistributedSampler[Any]):
 
     Each pass uses ``epoch`` and moves on; ``set_epoch`` says which one the next pass is. The order is
     that of torch's class for the same seed and epoch.
+
+    Attributes:
+        alone: it was made for a process without ranks; where that is one of several by now, each would get
+            all samples, and asking for indices raises RuntimeError.
     """
+
+    alone = False
 
     def __iter__(self) -> Iterator[Any]:
         # Begun late: a loader makes iterators that it does not use.
+        if self.alone and rank_and_world_size()[1] > 1:
+            raise RuntimeError(
+                'the loader with shard="auto" was made before this process was one of several ranks: make it '
+                "behind init_process_group (or where RANK and WORLD_SIZE are set)"
+            )
         order = super().__iter__()
         self.epoch += 1
         yield from order

@@ -60,9 +60,9 @@ class Timed:
     """Batches of one image, in this thread; its least time over the passes."""
 
     def __init__(self, dataset: NativeDataset, index: _C.DecodeIndex | None) -> None:
-        self.core = _C.Loader(
-            _C.SampleSet.of_table(dataset._table, dataset.sample_plan()), 0, 1, False, index
-        )
+        parts = [(0, dataset.sample_plan())]
+        samples = _C.SampleSet(dataset._table, parts, None, len(dataset))
+        self.core = _C.Loader(samples, 0, 1, False, index)
         self.count = len(dataset)
         self.least = [math.inf] * self.count
 

@@ -105,7 +105,7 @@ def epoch(loader: Any, config: Config) -> float:
 def measure(row: Row, photos: Path, folder: Path) -> dict[str, float]:
     """Steady images/s before and after the change, and those predicted from the run before it."""
     from stoker.diagnosis import judge
-    from stoker.diagnosis.model import steady_rate, throughput_with
+    from stoker.diagnosis.model import model_of, predicted, rate_with_workers, steady_rate
 
     configs = row.before, row.after
     index = folder / "predictions.index"
@@ -122,10 +122,15 @@ def measure(row: Row, photos: Path, folder: Path) -> dict[str, float]:
     for key, variant in (("pixels", "fast"), ("index", "index"), ("uint8", "uint8")):
         if key in changed:
             share = before.variants[variant]
-    workers = row.after.workers if "workers" in changed else None
+    verdict = judge(before)
+    now, measured = model_of(before, verdict), steady_rate(before)
+    assert now is not None
+    rate = predicted(measured, now, now.with_cost(share))
+    if "workers" in changed:
+        rate = rate_with_workers(measured, now, row.after.workers, verdict.limit)
     return {
-        "before": steady_rate(before),
-        "predicted": throughput_with(before, judge(before), workers, share),
+        "before": measured,
+        "predicted": rate,
         "after": steady_rate(loaders[1].recording()),
         "others": before.stats.system.strangers_cores / before.stats.system.usable_cores,
     }

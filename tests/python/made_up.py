@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from stoker import Durations, LoaderStats
-from stoker.diagnosis import Recording
+from stoker.diagnosis import Cure, Recording, judge
+from stoker.diagnosis.cures import cures_for
 from stoker.stats import DeviceStats, StageStats, StepRecord, SystemStats, WorkerUsage
 
 BATCHES, BATCH = 100, 64
@@ -96,3 +97,23 @@ def on_python(**changes: Any) -> dict[str, Any]:
         "usage": WorkerUsage(work_s=20.0, cpu_s=19.0, asleep_s=0.5, no_core_s=0.5),
         **changes,
     }
+
+
+FOUR_WORKERS: dict[str, Any] = {
+    "workers": 4,
+    "usage": WorkerUsage(work_s=40.0, cpu_s=38.0, asleep_s=0.5, no_core_s=1.5, reads=IMAGES),
+    "stages": {"read": stage(8), "decode": stage(24), "transform": stage(8)},
+}
+
+
+def cures(recording: Recording) -> dict[str, Cure]:
+    """By key, in their order; each once."""
+    found = cures_for(recording, judge(recording))
+    assert len({c.key for c in found}) == len(found)
+    return {c.key: c for c in found}
+
+
+def crowded(**changes: Any) -> Recording:
+    """Four workers that keep four cores busy."""
+    system = system_of(recording_of(), process_cpu_s=39.0, worker_cpu_s=38.0, machine_cpu_s=39.5)
+    return recording_of(**{**FOUR_WORKERS, "system": system, **changes})

@@ -149,6 +149,11 @@ def test_all_arguments_of_its_own_are_kept(make_accelerator: Make, labelled: Ima
     assert own == {*others, "dct_scaling"}
 
 
+def test_shards_of_a_process_alone_are_the_whole(make_accelerator: Make, labelled: ImageList) -> None:
+    loader = prepare(make_accelerator(), DataLoader(labelled, batch_size=6, shard="auto"))
+    assert sorted(index for batch in indices(loader) for index in batch) == list(range(40))
+
+
 def test_what_is_refused(
     make_accelerator: Make, labelled: ImageList, monkeypatch: pytest.MonkeyPatch
 ) -> None:

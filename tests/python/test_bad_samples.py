@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
-import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -13,30 +11,16 @@ from typing import Any
 import pytest
 import torch
 import torch.utils.data as torch_data
-from both_paths import drained
-from conftest import write_photos
+from bad_images import BAD, SAMPLES, Fussy, bad_images, either
 from index_helpers import same
-from python_datasets import Opaque
 
 from stoker import BadSample, DataError, DataLoader, ImageList, TooManyErrorsError
 from stoker import transforms as T
 
-BAD = (3, 10, 11, 12, 13, 22)  # 10 to 13: all but two of a batch of six
-SAMPLES = 24
-
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> ImageList:
-    folder = tmp_path_factory.mktemp("bad")
-    paths = write_photos(folder, SAMPLES)
-    for n in BAD:
-        paths[n].write_bytes(b"no image" if n != 22 else paths[0].read_bytes()[:200])
-    paths[3].unlink()
-    return ImageList(paths, range(SAMPLES), [T.RandomResizedCrop(8), T.RandomHorizontalFlip()])
-
-
-def either(images: ImageList, path: str) -> Any:
-    return images if path == "native" else Opaque(images)
+    return bad_images(tmp_path_factory.mktemp("bad"))
 
 
 def labels(batches: Any) -> list[list[int]]:
@@ -153,48 +137,6 @@ def test_sources_that_come_one_by_one(images: ImageList) -> None:
     assert sum(len(targets["number"]) for _, targets in skipping) == SAMPLES - len(BAD)
 
 
-@pytest.mark.parametrize("path", ["native", "python"])
-@pytest.mark.parametrize("workers", [0, 2])
-def test_batches_are_counted_on_behind_one_that_raises(images: ImageList, path: str, workers: int) -> None:
-    loader = DataLoader(either(images, path), 6, num_workers=workers)
-    errors, given = [], []
-    batches = iter(loader)
-    while True:
-        try:
-            given.append(next(batches)[1].tolist())
-        except DataError as e:
-            errors.append((e.batch, e.index))
-        except StopIteration:
-            break
-    assert (given, errors) == ([], [(0, 3), (1, 10), (2, 12), (3, 22)])
-    assert {bad.batch for bad in loader.errors} == {0, 1, 2, 3}
-    assert (loader.stats().batches, loader.stats().failed_batches) == (0, 4)
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_batches_that_raise_anything_are_counted(workers: int) -> None:
-    loader = DataLoader(Fussy(), 1, num_workers=workers)
-    assert drained(iter(loader)).count(KeyError) == 3
-    assert (loader.stats().batches, loader.stats().failed_batches) == (7, 3)
-
-
-def test_labels_are_pinned_where_samples_were_left_out(
-    images: ImageList, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loader = DataLoader(images, 6, on_error="skip", num_workers=0)
-    iterator: Any = iter(loader)
-    pinned = []
-
-    def pin(tensor: torch.Tensor) -> torch.Tensor:
-        pinned.append(tensor.dtype)
-        return tensor
-
-    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
-    iterator._pin_memory = True
-    next(iterator)
-    assert sorted(map(str, pinned)) == ["torch.int64", "torch.uint8"]
-
-
 def test_raise_is_the_default_and_is_recorded(images: ImageList) -> None:
     loader = DataLoader(images, 6, num_workers=0)
     iterator = iter(loader)
@@ -291,16 +233,6 @@ def test_iterable_datasets_end_with_their_error() -> None:
 # ---- errors of Python's --------------------------------------------------------------------------
 
 
-class Fussy(torch_data.Dataset[int]):
-    def __len__(self) -> int:
-        return 10
-
-    def __getitem__(self, index: int) -> int:
-        if index % 4 == 1:
-            raise KeyError(f"nothing under {index}")
-        return index
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_any_exception_of_a_python_dataset(workers: int) -> None:
     loader = DataLoader(Fussy(), 5, num_workers=workers, on_error="skip")
@@ -308,7 +240,7 @@ def test_any_exception_of_a_python_dataset(workers: int) -> None:
     (first, *_) = loader.errors
     assert (first.index, first.stage, first.path) == (1, "python", "")
     assert "KeyError: 'nothing under 1'" in first.reason
-    assert "test_bad_samples.py" in first.reason
+    assert "bad_images.py" in first.reason
     assert "in __getitem__" in first.reason
     replacing = DataLoader(Fussy(), 5, num_workers=workers, on_error="replace")
     assert [len(b) for b in replacing] == [5, 5]
@@ -373,18 +305,3 @@ def test_a_native_timeout_names_the_samples_that_are_pending(
     assert said.endswith("and 1 more")
     assert _native.NativeIterator is type(iterator)
     assert next(iterator)[1].tolist() == [0, 1, 2, 4, 5, 6]  # and it can be asked again
-
-
-@pytest.mark.parametrize("copy_of", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
-def test_a_copy_has_errors_of_its_own(images: ImageList, copy_of: Any) -> None:
-    loader = DataLoader(images, 6, on_error="skip", num_workers=0, progress=True)
-    list(loader)
-    state = loader.state_dict()
-    twin = copy_of(loader)
-    assert twin.errors == ()
-    assert twin._live is not None
-    assert twin._live is not loader._live
-    list(twin)
-    assert len(twin.errors) == len(loader.errors) == len(BAD)
-    now = loader.state_dict()
-    assert (now["loader_epoch"], now["errors"]) == (state["loader_epoch"], state["errors"]) == (0, len(BAD))

@@ -6,32 +6,22 @@ import dataclasses
 from typing import Any
 
 import pytest
-from made_up import BATCHES, IMAGES, durations, on_python, recording_of, stage, steps_of, system_of
+from made_up import (
+    BATCHES,
+    IMAGES,
+    crowded,
+    cures,
+    durations,
+    on_python,
+    recording_of,
+    stage,
+    steps_of,
+    system_of,
+)
 
-from stoker import IndexStats
-from stoker.diagnosis import Cure, Recording, judge
+from stoker.diagnosis import Recording, judge
 from stoker.diagnosis.cures import WORTH_IT, cures_for, enough_workers, with_cures
 from stoker.stats import StepRecord, WorkerUsage
-
-FOUR_WORKERS: dict[str, Any] = {
-    "workers": 4,
-    "usage": WorkerUsage(work_s=40.0, cpu_s=38.0, asleep_s=0.5, no_core_s=1.5, reads=IMAGES),
-    "stages": {"read": stage(8), "decode": stage(24), "transform": stage(8)},
-}
-
-
-def cures(recording: Recording) -> dict[str, Cure]:
-    """By key, in their order; each once."""
-    found = cures_for(recording, judge(recording))
-    assert len({c.key for c in found}) == len(found)
-    return {c.key: c for c in found}
-
-
-def crowded(**changes: Any) -> Recording:
-    """Four workers that keep four cores busy."""
-    system = system_of(recording_of(), process_cpu_s=39.0, worker_cpu_s=38.0, machine_cpu_s=39.5)
-    return recording_of(**{**FOUR_WORKERS, "system": system, **changes})
-
 
 # ---- which ---------------------------------------------------------------------------------------
 
@@ -112,44 +102,6 @@ def test_workers_that_sleep_half_of_the_time_may_be_twice_as_many() -> None:
     cure = cures(recording_of(0.098, 0.002, usage=usage, system=system))["workers"]
     assert cure.value == 8
     assert cure.images_per_s == pytest.approx(640 * 4)
-
-
-def test_settings_by_their_trials() -> None:
-    found = cures(crowded(variants={"fast": 0.5, "index": 0.8, "uint8": 0.9, "all": 0.4}))
-    assert list(found) == ["all", "cores", "fast", "index", "uint8"]
-    assert found["fast"].value == 0.5
-    # The cores bind: 38 s of the workers, half of it, and 1 s beside them.
-    assert found["fast"].images_per_s == pytest.approx(640 * 39 / 20, rel=0.02)
-
-
-def test_settings_together_are_named() -> None:
-    found = cures(crowded(variants={"fast": 0.5, "index": 0.8, "uint8": 0.99, "all": 0.4}))
-    assert "uint8" not in found  # which brings too little by itself
-    assert found["all"].how == "the fast pixel mode, the decode index and uint8 to the device"
-    found = cures(crowded(variants={"fast": 0.5, "uint8": 0.9, "all": 0.4}))
-    assert found["all"].how == "the fast pixel mode and uint8 to the device"
-
-
-def test_an_index_that_cannot_grow_is_no_cure() -> None:
-    variants = {"fast": 0.9, "index": 0.6, "uint8": 0.8, "all": 0.3}
-    assert {"fast", "index", "uint8", "all"} <= set(cures(crowded(variants=variants)))
-    full = cures(crowded(variants=variants, index_problem="the disk is full"))
-    assert {"fast", "index", "uint8", "all"} & set(full) == {"fast", "uint8"}
-
-
-@pytest.mark.parametrize(("recorded", "how"), [(0, 'index="auto"'), (IMAGES, "is being built")])
-def test_an_index_that_is_being_built_is_not_asked_for(recorded: int, how: str) -> None:
-    index = IndexStats(recorded=recorded)
-    assert how in cures(crowded(variants={"index": 0.6}, index=index))["index"].how
-
-
-def test_settings_that_bring_nothing_are_not_named() -> None:
-    found = cures(crowded(variants={"fast": 1.2, "index": 0.995, "uint8": 0.7, "all": 0.69}))
-    assert list(found) == ["cores", "uint8"]  # nor all together, where one of them brings as much
-
-
-def test_what_a_trial_does_not_know_is_not_named() -> None:
-    assert not {"fast", "index", "uint8", "all"} & set(cures(crowded()))
 
 
 def test_nothing_faster_than_the_step_is_promised() -> None:

@@ -17,7 +17,7 @@ from conftest import all_indices, indices, photo_like, plain
 from python_datasets import Opaque
 from torch.utils.data import default_collate
 
-from stoker import AutoWorkers, DataLoader, ImageFolder, ImageList, LoaderStats, _cpus
+from stoker import AutoWorkers, DataLoader, ImageFolder, ImageList, LoaderStats, _cpus, dataloader
 from stoker import transforms as T
 
 FIXED = [T.Resize((20, 22)), T.ToDtype(torch.float32, scale=True), T.Normalize([0.5], [0.25])]
@@ -163,6 +163,22 @@ def test_iterating_an_exhausted_iterator(labelled: ImageList) -> None:
     for _ in range(3):
         with pytest.raises(StopIteration):
             next(iterator)
+
+
+def test_an_accelerator_that_does_not_start_is_none(
+    fixed: ImageFolder, labelled: ImageList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the driver is too old: by default nothing is pinned then, and nothing said."""
+    monkeypatch.setattr(dataloader, "accelerator_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    for dataset in (fixed, Opaque(labelled)):
+        loader = DataLoader(dataset, num_workers=0)
+        assert loader.pin_memory is True
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            images, _ = next(iter(loader))
+        assert not images.is_pinned()
+        assert loader.pin_memory is False
 
 
 def test_pin_memory(fixed: ImageFolder) -> None:

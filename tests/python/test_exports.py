@@ -247,6 +247,25 @@ def test_no_line_is_wider_than_its_terminal(numbered: list[Path], monkeypatch: p
     assert {len(line.rstrip("\n")) for line in shown} == {59}
 
 
+@pytest.mark.parametrize("columns", [0, 1, None])
+def test_a_terminal_of_unknown_width(
+    numbered: list[Path], monkeypatch: pytest.MonkeyPatch, columns: int | None
+) -> None:
+    """A pseudo-terminal whose size nobody has set; a stand-in for standard error without a descriptor."""
+    out = Narrow()
+    if columns is None:
+        monkeypatch.setattr(Narrow, "fileno", property(lambda self: self.descriptor))
+    else:
+        monkeypatch.setattr(live.os, "get_terminal_size", lambda descriptor: os.terminal_size((columns, 0)))
+    shown = watched(numbered, out, monkeypatch).split("\r")[1:]
+    assert {len(line.rstrip("\n")) for line in shown} == {live.WIDTH}
+
+
+def test_the_width_of_a_log_is_not_asked_for(numbered: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_width", lambda out: pytest.fail("asked for"))
+    assert watched(numbered, io.StringIO(), monkeypatch)
+
+
 @pytest.mark.parametrize("path", ["native", "python"])
 @pytest.mark.parametrize("end", ["left", "raised"])
 def test_what_is_printed_behind_a_loop_begins_a_line(

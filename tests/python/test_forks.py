@@ -66,7 +66,9 @@ pid = os.fork()
 if pid == 0:
     left = len(list(batches))
     stats = loader.stats()
-    good = left == stats.batches == stats.wait.count == 2
+    good = left == stats.batches == stats.wait.count == 2 and stats.samples == 8
+    counts = {name: stage.count for name, stage in stats.stages.items()}
+    good = good and counts == {"native": 8, "python": 8, "collate": 2}
     good = good and stats.wait.total_s <= stats.system.elapsed_s < 10
     os._exit(0 if good else 1)
 assert os.waitpid(pid, 0)[1] == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import json
 import pickle
 import random
@@ -15,13 +14,11 @@ import pytest
 import torch
 import torch.utils.data as torch_data
 from index_helpers import same
+from resuming import BATCH, BATCHES, SAMPLES, take
 from torch.utils.data.distributed import DistributedSampler
 
 from stoker import DataLoader, ImageList, StateError
 from stoker import transforms as T
-
-SAMPLES, BATCH = 40, 4
-BATCHES = SAMPLES // BATCH
 
 
 class Numbers(torch_data.Dataset[tuple[torch.Tensor, int]]):
@@ -35,13 +32,6 @@ class Numbers(torch_data.Dataset[tuple[torch.Tensor, int]]):
         return torch.tensor(index), index
 
 
-class Stream(torch_data.IterableDataset[int]):
-    def __iter__(self) -> Iterator[int]:
-        info = torch_data.get_worker_info()
-        first, step = (0, 1) if info is None else (info.id, info.num_workers)
-        return iter(range(first, SAMPLES, step))
-
-
 @pytest.fixture(scope="module")
 def images(numbered: list[Path]) -> ImageList:
     return ImageList(numbered, range(SAMPLES), [T.RandomResizedCrop(8), T.RandomHorizontalFlip()])
@@ -52,15 +42,6 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     from conftest import write_photos
 
     return write_photos(tmp_path_factory.mktemp("state"), SAMPLES)
-
-
-def take(loader: Any, batches: int) -> tuple[list[Any], Any]:
-    """The first batches of an epoch, and the loader's state then."""
-    iterator = iter(loader)
-    taken = list(itertools.islice(iterator, batches))
-    if batches == BATCHES:
-        assert next(iterator, None) is None
-    return taken, json.loads(json.dumps(loader.state_dict()))
 
 
 def tuples(batches: list[Any]) -> list[Any]:
@@ -169,85 +150,6 @@ def test_a_break_is_the_middle_of_an_epoch(images: ImageList) -> None:
     resumed = DataLoader(images, BATCH, shuffle=True)
     resumed.load_state_dict(loader.state_dict())
     assert same(tuples(list(resumed)), expected[5:])
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("cut", [1, 5, 9])
-def test_iterable_datasets(workers: int, cut: int) -> None:
-    expected = list(DataLoader(Stream(), BATCH, num_workers=workers))
-    _, state = take(DataLoader(Stream(), BATCH, num_workers=workers), cut)
-    resumed = DataLoader(Stream(), BATCH, num_workers=workers)
-    resumed.load_state_dict(state)
-    assert [b.tolist() for b in resumed] == [b.tolist() for b in expected[cut:]]
-    assert len(list(resumed)) == BATCHES
-
-
-class NoStream(torch_data.IterableDataset[int]):
-    def __iter__(self) -> Iterator[int]:
-        return iter(())
-
-
-def test_an_iterable_that_has_become_shorter_is_refused() -> None:
-    _, state = take(DataLoader(Stream(), BATCH), 5)
-    resumed = DataLoader(NoStream(), BATCH)
-    resumed.load_state_dict(state)
-    for _ in range(2):  # and not from its start
-        with pytest.raises(StateError, match="5 batches into its epoch, but the dataset gave only 0"):
-            iter(resumed)
-        assert resumed.state_dict() == state
-
-
-class Stumbling:
-    """An iterator that goes on behind an exception."""
-
-    def __init__(self) -> None:
-        self.number = -1
-
-    def __iter__(self) -> Iterator[int]:
-        return self
-
-    def __next__(self) -> int:
-        self.number += 1
-        if self.number == 2:
-            raise KeyError("two")
-        if self.number == 6:
-            raise StopIteration
-        return self.number
-
-
-class StumblingStream(torch_data.IterableDataset[int]):
-    def __iter__(self) -> Iterator[int]:
-        return Stumbling()
-
-
-@pytest.mark.parametrize("batch_size", [1, None])
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("cut", [1, 2, 3, 4])
-def test_an_iterable_that_raises_is_resumed_behind_what_it_had_raised(
-    cut: int, workers: int, batch_size: int | None
-) -> None:
-    loader = DataLoader(StumblingStream(), batch_size, num_workers=workers)
-    batches = iter(loader)
-    expected: list[Any] = []
-    for _ in range(6):
-        try:
-            expected.append(int(next(batches)))
-        except KeyError:
-            expected.append(KeyError)
-        if len(expected) == cut:
-            state = loader.state_dict()
-    assert expected == [0, 1, KeyError, 3, 4, 5]
-    assert state["batches"] == cut
-    resumed = DataLoader(StumblingStream(), batch_size, num_workers=workers)
-    resumed.load_state_dict(state)
-    batches = iter(resumed)
-    for wanted in expected[cut:]:
-        if wanted is KeyError:
-            with pytest.raises(KeyError):
-                next(batches)
-        else:
-            assert int(next(batches)) == wanted
-    assert list(batches) == []
 
 
 def test_it_is_small_whatever_the_dataset_and_json_has_its_types() -> None:

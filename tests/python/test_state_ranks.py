@@ -190,10 +190,23 @@ def test_auto_goes_on_with_one_rank_and_from_one(
 def test_auto_has_the_same_order_for_any_number_of_ranks(
     images: ImageList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two = (shards(images, monkeypatch, ranks, shuffle=True) for ranks in (1, 2))
-    shares = [labels(loader) for loader in two]
-    together = [n for pair in itertools.zip_longest(*shares) for n in pair if n is not None]
-    assert together[:SAMPLES] == labels(one[0])
+    two = [labels(loader) for loader in shards(images, monkeypatch, 2, shuffle=True)]
+    together = [n for pair in itertools.zip_longest(*two) for n in pair if n is not None]
+    (one,) = shards(images, monkeypatch, 1, shuffle=True)
+    assert together[:SAMPLES] == labels(one)
+
+
+def test_auto_that_was_made_before_the_ranks_is_refused(
+    images: ImageList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would give all samples to each of them."""
+    (one,) = shards(images, monkeypatch, 1, shuffle=True)
+    assert len(labels(one)) == SAMPLES
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RuntimeError, match="was made before this process was one of several ranks"):
+        list(one)
+    sampler = ShardSampler(images, 1, 0)  # asked for
+    assert len(list(sampler)) == SAMPLES
 
 
 def test_auto_with_a_sampler_changes_nothing(images: ImageList, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from both_paths import Numbers, Stream
+from both_paths import Mapped, Numbers, Stream
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stoker import _C, DataError, DataLoader, Durations, ImageList, LoaderStats
 from stoker import transforms as T
+from stoker.stats import workers as w
 from stoker.stats.workers import WorkerBlock
 
 NS = st.integers(0, 10**13)
@@ -208,6 +209,27 @@ def test_failed_batches_since(numbered: list[Path], tmp_path: Path) -> None:
             next(iterator)
         stats = loader.stats(since_last=True)
         assert (stats.batches, stats.failed_batches) == (1, 1)
+
+
+def test_samples_of_batches_that_workers_had_completed_before() -> None:
+    """At an epoch's end the workers have nothing left to complete."""
+
+    def stumble(index: int) -> int:
+        if index % 4 == 1:
+            raise KeyError(index)
+        return index
+
+    loader = DataLoader(Mapped(stumble, 10), 5, num_workers=1, prefetch_factor=2, on_error="skip")
+    batches = iter(loader)
+    next(batches)
+    deadline = time.monotonic() + 60
+    while loader._meter.reading(_C.StatsSum()).python[w.COMPLETE].to_dict()["count"] < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert loader.stats(since_last=True).samples == 4
+    next(batches)
+    assert loader.stats(since_last=True).samples == 3
+    assert loader.stats().samples == 7
 
 
 def test_a_streams_samples_count(numbered: list[Path]) -> None:

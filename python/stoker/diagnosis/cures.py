@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ._words import counted
 from .limits import others_of
-from .model import Model, best_workers, model_of, predicted, steady_rate
+from .model import Model, best_workers, model_of, predicted, rate_with_workers, steady_rate
 from .recording import Recording
 from .steady import MOST_AHEAD, lost_with, steady_of
 from .verdict import Cure, Verdict
@@ -89,23 +89,13 @@ class _Cures:
         cores = max(1, math.ceil(model.cores))
         asleep = model.asleep_s / max(model.cpu_s + model.asleep_s, 1e-12)
         most = cores if asleep < 0.1 else max(cores, min(64, round(cores / max(1 - asleep, 0.02))))
-        rates = [self.with_workers(n) for n in range(1, max(most, model.workers) + 1)]
+        counts = range(1, max(most, model.workers) + 1)
+        rates = [rate_with_workers(self.measured, model, n, self.verdict.limit) for n in counts]
         best = best_workers(rates)
         if best <= model.workers:
             return []
         how = "they sleep much of the time, so there may be more than cores" if best > cores else ""
         return [Cure("workers", f"num_workers {model.workers} → {best}", rates[best - 1], how, best)]
-
-    def with_workers(self, count: int) -> float:
-        """Images per second with so many workers."""
-        then = replace(self.model, workers=count)
-        rate = self.rate(then)
-        if self.model.workers == 0 or self.verdict.limit != "workers":
-            return rate
-        # Some cores were idle, so it is not they that bind the run: what they still have is there.
-        free = replace(self.model, cores=math.inf), replace(then, cores=math.inf)
-        in_all = then.cores / max(then.cpu_s + then.other_cpu_s, 1e-12)
-        return max(rate, min(predicted(self.measured, *free), in_all))
 
     def settings(self) -> list[Cure]:
         """Cheaper images, by what trials have found."""

@@ -30,12 +30,13 @@ def line_for(now: Recording, lately: LoaderStats) -> str:
     return " · ".join(parts)
 
 
-def _width(out: TextIO) -> int:
-    """Of a line that a terminal does not wrap."""
+def _width(terminal: TextIO) -> int:
+    """Of a line that it does not wrap; WIDTH where nobody knows how wide it is."""
     try:
-        return min(WIDTH, os.get_terminal_size(out.fileno()).columns - 1)
-    except (OSError, ValueError):
+        columns = os.get_terminal_size(terminal.fileno()).columns
+    except (OSError, ValueError, AttributeError):
         return WIDTH
+    return min(WIDTH, columns - 1) if columns > 1 else WIDTH
 
 
 class LiveLine:
@@ -66,8 +67,10 @@ class LiveLine:
         if first:
             return  # the first line stands for what comes behind it
         line = line_for(recording(), lately)
-        width = _width(out)
-        out.write(f"\r{line[:width]:<{width}}" if terminal else line + "\n")
+        if terminal:
+            width = _width(out)
+            line = f"\r{line[:width]:<{width}}"
+        out.write(line if terminal else line + "\n")
         out.flush()
         self._open = terminal
 

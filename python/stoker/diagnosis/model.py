@@ -93,19 +93,13 @@ def predicted(measured: float, now: Model, then: Model) -> float:
     return rate
 
 
-def throughput_with(
-    recording: Recording, verdict: Verdict, workers: int | None = None, cost_share: float = 1.0
-) -> float:
-    """Steady images per second predicted for a recorded run with another number of workers, or with images
-    that cost their worker ``cost_share`` of the CPU time that they do (one of ``recording.variants``).
-
-    0: too little is known.
-    """
-    now = model_of(recording, verdict)
-    measured = steady_rate(recording)
-    if now is None or measured <= 0:
-        return 0.0
-    then = now.with_cost(cost_share)
-    if workers is not None:
-        then = replace(then, workers=workers)
-    return predicted(measured, now, then)
+def rate_with_workers(measured: float, now: Model, count: int, limit: str) -> float:
+    """Images per second with ``count`` workers in place of ``now``'s, which a verdict said ``limit`` of."""
+    then = replace(now, workers=count)
+    rate = predicted(measured, now, then)
+    if now.workers == 0 or limit != "workers":
+        return rate
+    # Some cores were idle, so it is not they that bind the run: what they still have is there.
+    in_all = then.cores / max(then.cpu_s + then.other_cpu_s, 1e-12)
+    without = predicted(measured, replace(now, cores=math.inf), replace(then, cores=math.inf))
+    return max(rate, min(without, in_all))

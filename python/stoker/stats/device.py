@@ -152,8 +152,8 @@ def _in_use(kind: str) -> bool:
 
 
 def accelerator_available() -> bool:
-    """Whether there is an accelerator. Asks NVIDIA's management library, not the driver, which would make
-    CUDA useless in processes that are forked later."""
+    """Whether there seems to be an accelerator. Asks NVIDIA's management library, not the driver, which would
+    make CUDA useless in processes that are forked later; and which may not start with the device there."""
     name = "PYTORCH_NVML_BASED_CUDA_CHECK"
     before = os.environ.get(name)
     os.environ[name] = "1"

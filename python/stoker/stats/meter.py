@@ -78,7 +78,12 @@ _parents: list[dict[str, Any]] = []
 def _forked() -> None:
     for meter in list(_meters):
         _parents.append(dict(meter.__dict__))
+        blocks = meter._blocks.values()
         meter.begin_anew()
+        for block in blocks:
+            if block.workers == 0:  # its iterator goes on here
+                block.clear()
+                meter._blocks[id(block)] = block
 
 
 os.register_at_fork(after_in_child=_forked)
@@ -287,7 +292,8 @@ class Meter:
             stages = {name: stage for name, stage in stages.items() if stage.count}
             usage = _python_usage(python, _stolen_share(earlier.system, now.system))
             # Of batches as large as those that the workers have completed; some are still on their way.
-            complete = python[w.COMPLETE].to_dict()
+            # Where none has been completed since, as large as those before.
+            complete = (python if python[w.COMPLETE].to_dict()["count"] else now.python)[w.COMPLETE].to_dict()
             mean = complete["total_s"] * 1e9 / max(1, complete["count"])
             samples = round((now.batches - earlier.batches) * mean) - (now.left_out - earlier.left_out)
             # Without the waits for first batches, when workers start; a first batch's own work counts

@@ -66,6 +66,11 @@ class WorkerBlock:
         self.histograms = _zeros((rows, _KINDS * _C.SharedHistograms.bytes), torch.uint8, workers > 0)
         self.slow = _zeros((rows, SLOW_KEPT, 3), torch.int64, workers > 0)  # index, native and Python ns
 
+    def clear(self) -> None:
+        """Nothing has been measured yet. Without an operator of torch's, as ``_zeros``."""
+        for part in (self.histograms, self.slow):
+            part.numpy()[:] = 0
+
     def add_to(self, sums: list[_C.HistogramSnapshot]) -> None:
         """``sums``: one for each kind."""
         for row in self.histograms:
