@@ -302,3 +302,14 @@ def test_an_early_verdict_gives_no_bounds() -> None:
     assert "the step alone" not in pictures(page_of("one"))["throughput"].attrib["aria-label"]
     assert "steady time lost" not in page_of("one")
     assert "in 1 batch" in page_of("one")
+
+
+@pytest.mark.parametrize("part", ["decode", "transform: Resize", "read", "python: load (a.py:7)"])
+def test_what_a_profile_blames_is_marked_as_the_scripts_code(part: str) -> None:
+    run = dataclasses.replace(RUNS["python"], profile={part: 1.0})
+    verdict = judge(run)
+    assert verdict.kind == "loader-bound"
+    page = html_report(run, dataclasses.replace(verdict, limit="cores"))
+    texts = [(t.text or "", t.attrib["x"]) for t in pictures(page)["chain"].iter(f"{SVG}text")]
+    (marked,) = [x for text, x in texts if "limits the run" in text]
+    assert marked == dict(texts)["Python"]

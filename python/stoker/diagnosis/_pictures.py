@@ -133,7 +133,7 @@ def chain_picture(recording: Recording, verdict: Verdict) -> Drawn | str:
     places = [MARGIN + i * (wide + GAP) for i in range(len(links))]
     _span(picture, places[0], places[len(loading) - 1] + wide, _whose_time(stats))
     _span(picture, places[len(loading)], places[-1] + wide, "training loop: share of its time")
-    critical = _critical(verdict)
+    critical = _critical(verdict, stats.path)
     for i, (link, x) in enumerate(zip(links, places)):
         _box(picture, Area(x, TOP, wide, TALL), link, bool(critical) and link.key == critical)
         if i > 0 and link.kind != "device":  # which is behind the step
@@ -154,13 +154,17 @@ def _span(picture: Picture, x: float, right: float, words: str) -> None:
     picture.line([(x, 30), (x, 22), (right, 22), (right, 30)], "#888")
 
 
-def _critical(verdict: Verdict) -> str:
+def _critical(verdict: Verdict, path: str) -> str:
     """The link that the verdict names."""
     if verdict.kind == "accelerator-bound":
         return "step"
     if verdict.kind not in ("loader-bound", "bursty"):
         return ""
-    return "storage" if verdict.limit == "storage" else verdict.cause
+    if verdict.limit == "storage":
+        return "storage"
+    # A profile tells apart what the script's own code does.
+    profiled = path == "python" and verdict.cause in ("read", "decode", "transform")
+    return "python" if profiled else verdict.cause
 
 
 def _box(picture: Picture, box: Area, link: Link, critical: bool) -> None:
