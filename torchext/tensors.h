@@ -11,7 +11,8 @@ namespace stoker {
 
 at::ScalarType DtypeOf(const SampleFormat& format);
 
-// (count, channels, height, width) of the plan's dtype, contiguous or channels_last; takes the memory.
+// (count, channels, height, width) of the plan's dtype, contiguous or channels_last; takes the
+// memory.
 at::Tensor ImagesTensor(Batch* batch, const SampleFormat& format, Size size);
 // (count,) int64; takes the memory.
 at::Tensor LabelsTensor(Batch* batch);
