@@ -27,8 +27,8 @@ from .records import (
 )
 from .system import SystemMeter, SystemReading, system_stats
 
-# A reading of the system costs a third of a millisecond. From this length on, time between two epochs, which is
-# no part of the loop, is told apart by one; what happens in shorter breaks counts to the loop.
+# A reading of the system costs a third of a millisecond. From this length on, time between two epochs,
+# which is no part of the loop, is told apart by one; what happens in shorter breaks counts to the loop.
 _WORTH_A_READING_S = 0.05
 
 
