@@ -204,12 +204,10 @@ void Loader::Submit(std::vector<int64_t> indices, std::vector<SampleSource> sour
   }
 }
 
-void Loader::Skip(const std::vector<int64_t>& indices) {
+void Loader::Skip(std::vector<int64_t> indices) {
   CheckProcess();
-  for (const int64_t index : indices) CheckedIndex(index);
-  for (const int64_t index : indices) {
-    occurrences_.CountBefore(static_cast<size_t>(CheckedIndex(index)));
-  }
+  for (int64_t& index : indices) index = CheckedIndex(index);
+  for (const int64_t index : indices) occurrences_.CountBefore(static_cast<size_t>(index));
 }
 
 void Loader::EndOfIndices() {

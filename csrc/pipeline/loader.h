@@ -102,7 +102,7 @@ class Loader {
   void Submit(std::vector<int64_t> indices, std::vector<SampleSource> sources = {});
   // Counts a batch's samples as come, without loading them: what a resumed epoch leaves out. Throws
   // std::out_of_range (nothing is counted) where an index is not in the set.
-  void Skip(const std::vector<int64_t>& indices);
+  void Skip(std::vector<int64_t> indices);
   // No Submit follows in this epoch: from now on workers without work are idle, not waiting.
   void EndOfIndices();
 

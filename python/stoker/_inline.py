@@ -41,7 +41,8 @@ class _Wrapper(torch_data.Dataset[Any]):
     @property  # type: ignore[misc]
     def __class__(self) -> type:
         """A worker_init_fn that asks for its dataset's class hears of the one that was given."""
-        return type(self._dataset) if not isinstance(self._dataset, _Wrapper) else self._dataset.__class__
+        kind: type = self._dataset.__class__
+        return kind
 
     def __reduce__(self) -> Any:
         return _rebuilt, (type(self), dict(self.__dict__))

@@ -131,7 +131,11 @@ class _Timed:
             data = self._next_batch()
             if not isinstance(data, Guarded):
                 return data
-            self._note(data)
+            try:
+                self._note(data)
+            except Exception:  # too many errors, or the manifest cannot be written
+                self._meter.failed_batches += 1
+                raise
             if not data.empty:
                 self._meter.left_out += sum(failed.replaced_by is None for failed in data.failures)
                 return data.batch
@@ -149,10 +153,10 @@ class _Timed:
             raise
         except DataError as e:
             e.batch = run.batches
+            self._lost(run)
             if not is_iterable(self._loader):
                 bad = BadSample(self._errors.number, e.batch, e.index, e.path, e.stage, e.reason, "raised")
                 self._loader._log.add(bad, self._errors, 0)
-            self._lost(run)
             raise
         except Exception as e:
             if self._is_timeout(e):

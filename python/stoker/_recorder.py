@@ -229,7 +229,7 @@ class Run:
         everything = copy.copy(sampler)
         everything.num_replicas, everything.rank = 1, 0
         everything.num_samples = everything.total_size = len(sampler.dataset)
-        left = list(DistributedSampler.__iter__(everything))[self.offset :]
+        left = list(everything)[self.offset :]
         ranks = sampler.num_replicas
         if sampler.drop_last:
             left = left[: len(left) // ranks * ranks]

@@ -119,7 +119,7 @@ class Source:
         return (
             tuple((_leaf_key(leaf), leaf.table) for leaf in self.leaves),
             self.size,
-            None if self.rows is None else (len(self.rows), hash(self.rows.numpy().tobytes())),
+            None if self.rows is None else hash(self.rows.numpy().tobytes()),
         )
 
     def sample_set(self, prepare: Callable[[_C.SamplePlan], None], channels_last: bool) -> _C.SampleSet:
@@ -127,9 +127,10 @@ class Source:
         parts: list[tuple[int, _C.SamplePlan]] = []
         before = None
         for first, leaf in zip(self.firsts, self.leaves):
-            if parts and _leaf_key(leaf) == before:
+            key = _leaf_key(leaf)
+            if parts and key == before:
                 continue  # one part with its neighbour: each costs every worker a decoder and its buffers
-            before = _leaf_key(leaf)
+            before = key
             plan = leaf.pipeline.plan(channels_last)
             leaf.prepare(plan)
             prepare(plan)

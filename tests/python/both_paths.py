@@ -102,6 +102,39 @@ class Stream(torch_data.IterableDataset[int]):
         return iter(range(self.start, self.stop))
 
 
+class Stumbling:
+    """An iterator that goes on behind an exception, its third; ``then`` is called before the second sample."""
+
+    def __init__(self, then: Callable[[], None] | None = None) -> None:
+        self.number = 0
+        self.then = then
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        if self.then is not None and self.number == 1:
+            self.then()
+        self.number += 1
+        if self.number == 3:
+            raise KeyError("three")
+        if self.number > 6:
+            raise StopIteration
+        return self.number
+
+
+class StumblingStream(torch_data.IterableDataset[int]):
+    """Counts the iterators that are made."""
+
+    def __init__(self, then: Callable[[], None] | None = None) -> None:
+        self.then = then
+        self.iterators = 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.iterators += 1
+        return Stumbling(self.then)
+
+
 class Sharded(Stream):
     """Each worker gives its part, as in the documentation of IterableDataset."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import RunScript
+from forking import IN_CHILD
 
 CODE = """
 from stoker import DataLoader, ImageList, transforms as T
@@ -30,19 +31,7 @@ def child():
     assert loader.stats(since_last=True).batches == 0
     loader.report()
 
-sys.stdout.flush()
-pid = os.fork()
-if pid == 0:
-    code = 1
-    try:
-        child()
-        code = 0
-    finally:
-        import traceback
-        traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(code)
-assert os.waitpid(pid, 0)[1] == 0
+in_child(child)
 assert loader.stats(since_last=True).batches == 0
 assert loader.stats().batches == len(loader)
 """
@@ -52,7 +41,7 @@ assert loader.stats().batches == len(loader)
 def test_a_forks_statistics_are_its_own(
     run_script: RunScript, numbered: list[Path], path: str, workers: int
 ) -> None:
-    finished = run_script(CODE, path, workers, *numbered)
+    finished = run_script(IN_CHILD + CODE, path, workers, *numbered)
     assert finished.returncode == 0, finished.stderr
 
 
@@ -62,17 +51,17 @@ from stoker import DataLoader
 loader = DataLoader(list(range(12)), 4, num_workers=0)
 batches = iter(loader)
 next(batches)
-pid = os.fork()
-if pid == 0:
+
+def child():
     left = len(list(batches))
     stats = loader.stats()
-    good = left == stats.batches == stats.wait.count == 2 and stats.samples == 8
+    assert left == stats.batches == stats.wait.count == 2 and stats.samples == 8, stats
     counts = {name: stage.count for name, stage in stats.stages.items()}
-    good = good and counts == {"native": 8, "python": 8, "collate": 2}
-    good = good and stats.wait.total_s <= stats.system.elapsed_s < 10
-    os._exit(0 if good else 1)
-assert os.waitpid(pid, 0)[1] == 0
+    assert counts == {"native": 8, "python": 8, "collate": 2}, counts
+    assert stats.wait.total_s <= stats.system.elapsed_s < 10, stats
+
+in_child(child)
 assert len(list(batches)) == 2 and loader.stats().batches == 3
 """
-    finished = run_script(code)
+    finished = run_script(IN_CHILD + code)
     assert finished.returncode == 0, finished.stderr

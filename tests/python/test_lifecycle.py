@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import RunScript, photo_like
+from forking import IN_CHILD
 
 # What the scripts start with: `loader(...)` gives labels 0 ... 39, and images that take a moment.
 PRELUDE = """
@@ -205,31 +206,9 @@ while True:
     assert finished.stderr.rstrip().endswith("KeyboardInterrupt")
 
 
-FORK = """
-def in_child(function):
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        code = 99
-        try:
-            function()
-            code = 0
-        except BaseException:
-            import traceback
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            assert status == 0, status
-            return
-        time.sleep(0.005)
-    os.kill(pid, signal.SIGKILL)
-    raise AssertionError("the child hangs")
-
+FORK = (
+    IN_CHILD
+    + """
 def refused(iterator):
     try:
         next(iterator)
@@ -238,6 +217,7 @@ def refused(iterator):
     else:
         raise AssertionError("an inherited iterator gave a batch")
 """
+)
 
 
 @pytest.mark.parametrize(("workers", "take"), [(0, 1), (1, 0), (4, 1)])

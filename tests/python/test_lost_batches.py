@@ -47,10 +47,7 @@ class FussySource(Fussy):
         self.transform = T.CenterCrop(8)
 
     def stoker_sample(self, index: int) -> tuple[Path, int]:
-        return self.path, super().__getitem__(index)
-
-    def __getitem__(self, index: int) -> Any:
-        raise NotImplementedError
+        return self.path, self[index]
 
 
 def fussy_collate(samples: list[tuple[Any, int]]) -> int:
@@ -105,3 +102,17 @@ def test_a_copy_has_errors_of_its_own(images: ImageList, copy_of: Any) -> None:
     assert len(twin.errors) == len(loader.errors) == len(BAD)
     now = loader.state_dict()
     assert (now["loader_epoch"], now["errors"]) == (state["loader_epoch"], state["errors"]) == (0, len(BAD))
+
+
+@pytest.mark.parametrize("path", ["native", "python"])
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_a_batch_that_a_manifest_refuses_is_lost(
+    images: ImageList, tmp_path: Path, path: str, on_error: Any
+) -> None:
+    loader = DataLoader(either(images, path), 6, num_workers=0, on_error=on_error, error_manifest=tmp_path)
+    batches = iter(loader)
+    for lost in (1, 2):
+        with pytest.raises(IsADirectoryError):
+            next(batches)
+        assert (loader.stats().batches, loader.stats().failed_batches) == (0, lost)
+        assert loader.state_dict()["batches"] == lost

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.utils.data as torch_data
-from both_paths import Mapped, Numbers, Stream, drained, on_both
+from both_paths import Mapped, Numbers, Stream, StumblingStream, drained, on_both
 
 from stoker import DataLoader
 from stoker.stats import workers as w
@@ -93,32 +93,6 @@ def test_what_getitems_gives_is_what_collate_gets(form: Callable[[list[int]], An
     for _ in loader:
         pass
     assert loader.stats().samples == 12
-
-
-class Stumbling:
-    """An iterator that goes on behind an exception."""
-
-    def __init__(self) -> None:
-        self.number = 0
-
-    def __iter__(self) -> Iterator[int]:
-        return self
-
-    def __next__(self) -> int:
-        self.number += 1
-        if self.number == 3:
-            raise KeyError("three")
-        if self.number > 6:
-            raise StopIteration
-        return self.number
-
-
-class StumblingStream(Stream):
-    iterators = 0
-
-    def __iter__(self) -> Iterator[int]:
-        self.iterators += 1
-        return Stumbling()
 
 
 @pytest.mark.parametrize("workers", [0, 1])

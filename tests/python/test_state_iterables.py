@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch.utils.data as torch_data
+from both_paths import StumblingStream
 from resuming import BATCH, BATCHES, SAMPLES, take
 
 from stoker import DataLoader, StateError
@@ -46,29 +47,6 @@ def test_an_iterable_that_has_become_shorter_is_refused() -> None:
         assert resumed.state_dict() == state
 
 
-class Stumbling:
-    """An iterator that goes on behind an exception."""
-
-    def __init__(self) -> None:
-        self.number = -1
-
-    def __iter__(self) -> Iterator[int]:
-        return self
-
-    def __next__(self) -> int:
-        self.number += 1
-        if self.number == 2:
-            raise KeyError("two")
-        if self.number == 6:
-            raise StopIteration
-        return self.number
-
-
-class StumblingStream(torch_data.IterableDataset[int]):
-    def __iter__(self) -> Iterator[int]:
-        return Stumbling()
-
-
 @pytest.mark.parametrize("batch_size", [1, None])
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("cut", [1, 2, 3, 4])
@@ -85,7 +63,7 @@ def test_an_iterable_that_raises_is_resumed_behind_what_it_had_raised(
             expected.append(KeyError)
         if len(expected) == cut:
             state = loader.state_dict()
-    assert expected == [0, 1, KeyError, 3, 4, 5]
+    assert expected == [1, 2, KeyError, 4, 5, 6]
     assert state["batches"] == cut
     resumed = DataLoader(StumblingStream(), batch_size, num_workers=workers)
     resumed.load_state_dict(state)
@@ -97,27 +75,6 @@ def test_an_iterable_that_raises_is_resumed_behind_what_it_had_raised(
         else:
             assert int(next(batches)) == wanted
     assert list(batches) == []
-
-
-class Later(torch_data.IterableDataset[int]):
-    """Raises KeyError at some of its samples; a worker that resumes it meets what ``then`` does."""
-
-    def __init__(self, then: Callable[[], None] | None = None) -> None:
-        self.then = then
-
-    def __iter__(self) -> Iterator[int]:
-        return StumblingLater(self.then)
-
-
-class StumblingLater(Stumbling):
-    def __init__(self, then: Callable[[], None] | None) -> None:
-        super().__init__()
-        self.then = then
-
-    def __next__(self) -> int:
-        if self.then is not None and self.number == 0:
-            self.then()
-        return super().__next__()
 
 
 def an_error_of_its_own() -> None:
@@ -139,8 +96,8 @@ def end_of_the_worker() -> None:
 def test_what_had_not_raised_before_is_no_batch_that_had_been_had(
     then: Callable[[], None], workers: int, error: type[Exception]
 ) -> None:
-    _, state = take(DataLoader(Later(), 1, num_workers=workers), 2)
-    resumed = DataLoader(Later(then), 1, num_workers=workers)
+    _, state = take(DataLoader(StumblingStream(), 1, num_workers=workers), 2)
+    resumed = DataLoader(StumblingStream(then), 1, num_workers=workers)
     resumed.load_state_dict(state)
     for _ in range(2):
         with pytest.raises(error):
