@@ -103,7 +103,7 @@ class Stream(torch_data.IterableDataset[int]):
 
 
 class Stumbling:
-    """An iterator that goes on behind an exception, its third; ``then`` is called before the second sample."""
+    """An iterator that goes on behind an exception, its third; the second calls ``then``."""
 
     def __init__(self, then: Callable[[], None] | None = None) -> None:
         self.number = 0
