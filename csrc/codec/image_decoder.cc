@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "codec/jpeg/exif_orientation.h"
 #include "codec/opencv_reader.h"
 #include "codec/orientation.h"
 

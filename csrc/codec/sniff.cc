@@ -108,23 +108,6 @@ Size PnmSize(ByteSpan bytes) {
   return f.Checked(values[0], values[1]);
 }
 
-// Orientation out of a TIFF structure, as EXIF embeds it.
-int TiffOrientation(ByteSpan tiff) {
-  const bool big_endian = StartsWith(tiff, "MM\0*", 4);
-  if (!big_endian && !StartsWith(tiff, "II*\0", 4)) return 1;
-  const Fields f(tiff, big_endian, "EXIF");
-  const size_t directory = f.Get(4, 4);
-  const uint32_t entries = f.Get(directory, 2);
-  for (uint32_t i = 0; i < entries; ++i) {
-    const size_t entry = directory + 2 + size_t{12} * i;
-    if (f.Get(entry, 2) == 0x0112) {
-      const uint32_t value = f.Get(entry + 8, 2);
-      return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
-    }
-  }
-  return 1;
-}
-
 }  // namespace
 
 const char* FormatName(ImageFormat format) {
@@ -164,30 +147,6 @@ Size SniffSize(ImageFormat format, ByteSpan bytes) {
     case ImageFormat::kUnknown: break;
   }
   throw StageError(Stage::kDecode, "its header cannot be read");
-}
-
-int JpegExifOrientation(ByteSpan jpeg) {
-  // Markers from SOI to the first scan: FF, code, two bytes of length (which counts itself).
-  size_t at = 2;
-  while (at + 4 <= jpeg.size && jpeg[at] == 0xFF) {
-    const uint8_t code = jpeg[at + 1];
-    if (code == 0xFF) {  // fill byte
-      ++at;
-      continue;
-    }
-    if (code == 0xDA || code == 0xD9) break;
-    const size_t length = static_cast<size_t>(jpeg[at + 2]) << 8 | jpeg[at + 3];
-    if (length < 2 || at + 2 + length > jpeg.size) break;
-    if (code == 0xE1 && length >= 8 && StartsWith(jpeg, "Exif\0\0", 6, at + 4)) {
-      try {
-        return TiffOrientation({jpeg.data + at + 10, length - 8});
-      } catch (const StageError&) {
-        return 1;  // damaged EXIF says nothing about the pixels
-      }
-    }
-    at += 2 + length;
-  }
-  return 1;
 }
 
 }  // namespace stoker

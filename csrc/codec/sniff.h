@@ -20,7 +20,4 @@ ImageFormat SniffFormat(ByteSpan bytes);
 // REQUIRES: format == SniffFormat(bytes), and neither kUnknown nor kJpeg.
 Size SniffSize(ImageFormat format, ByteSpan bytes);
 
-// The EXIF orientation of a JPEG, 1..8; 1 (upright) where there is none or it is damaged.
-int JpegExifOrientation(ByteSpan jpeg);
-
 }  // namespace stoker

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/rect.h"
+#include "codec/jpeg/exif_orientation.h"
 #include "codec/orientation.h"
 #include "codec/sniff.h"
 #include "image/geometry.h"

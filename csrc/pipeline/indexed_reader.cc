@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "codec/jpeg/exif_orientation.h"
 #include "codec/orientation.h"
 #include "codec/sniff.h"
 #include "image/resize_planes.h"

@@ -3,22 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "codec/jpeg/segments.h"
+
 namespace stoker {
 namespace {
-
-enum Marker : uint8_t {
-  kSof0 = 0xC0,
-  kSof1 = 0xC1,
-  kDht = 0xC4,
-  kSoi = 0xD8,
-  kSos = 0xDA,
-  kDqt = 0xDB,
-  kDri = 0xDD,
-  kApp0 = 0xE0,
-  kApp14 = 0xEE,
-  kApp15 = 0xEF,
-  kCom = 0xFE,
-};
 
 // Reads big-endian numbers from one segment; past its end it reads zeros and ok() turns false.
 class SegmentReader {
@@ -50,21 +38,16 @@ class HeaderParser {
 
   bool Parse() {
     header_ = JpegHeader{};
-    if (jpeg_.size < 4 || jpeg_[0] != 0xFF || jpeg_[1] != kSoi) return false;
-    size_t at = 2;
-    for (;;) {
-      if (at + 4 > jpeg_.size || jpeg_[at] != 0xFF) return false;
-      const uint8_t marker = jpeg_[at + 1];
-      const size_t length = static_cast<size_t>(jpeg_[at + 2]) << 8 | jpeg_[at + 3];
-      if (length < 2 || at + 2 + length > jpeg_.size) return false;
-      const ByteSpan segment{jpeg_.data + at + 4, length - 2};
-      at += 2 + length;
-      if (!Segment(marker, segment)) return false;
-      if (marker == kSos) {
-        header_.scan_begin = at;
+    JpegSegments segments(jpeg_);
+    JpegSegment segment;
+    while (segments.Next(&segment)) {
+      if (!segment.plain || !Segment(segment.marker, segment.body)) return false;
+      if (segment.marker == kSos) {
+        header_.scan_begin = segments.end();
         return Complete();
       }
     }
+    return false;
   }
 
  private:

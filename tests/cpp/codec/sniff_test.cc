@@ -221,47 +221,5 @@ TEST(Sniff, EachFormatHasAName) {
   EXPECT_STREQ(FormatName(ImageFormat::kUnknown), "unknown");
 }
 
-TEST(JpegExifOrientation, IsReadInBothByteOrders) {
-  const Bytes jpeg = MakeJpeg({});
-  EXPECT_EQ(JpegExifOrientation(Span(jpeg)), 1);
-  for (const bool big_endian : {false, true}) {
-    for (int orientation = 1; orientation <= 8; ++orientation) {
-      const Bytes turned = WithExifOrientation(jpeg, orientation, big_endian);
-      EXPECT_EQ(JpegExifOrientation(Span(turned)), orientation);
-    }
-    for (const int wrong : {0, 9, 255, 0x0600, 65535}) {
-      EXPECT_EQ(JpegExifOrientation(Span(WithExifOrientation(jpeg, wrong, big_endian))), 1)
-          << wrong;
-    }
-  }
-}
-
-TEST(JpegExifOrientation, IsFoundBehindOtherSegments) {
-  const Bytes turned = WithExifOrientation(MakeJpeg({}), 6);
-  const Bytes xmp = With({0xFF, 0xE1, 0, 30}, std::vector<uint32_t>(28, 'x'), 1, true);
-  const Bytes fill = {0xFF, 0xFF, 0xFF};
-  for (const Bytes& before : {xmp, fill}) {
-    Bytes bytes = turned;
-    bytes.insert(bytes.begin() + 2, before.begin(), before.end());
-    EXPECT_EQ(JpegExifOrientation(Span(bytes)), 6);
-  }
-}
-
-TEST(JpegExifOrientation, DamageMeansUpright) {
-  const Bytes turned = WithExifOrientation(MakeJpeg({}), 6);
-  const size_t exif_bytes = 2 + 4 + 6 + 8 + 2 + 12;  // up to the end of the orientation's entry
-  for (size_t size = 0; size < exif_bytes; ++size) {
-    EXPECT_EQ(JpegExifOrientation(Exact(turned, size).span()), 1) << size;
-  }
-  std::mt19937 random(6);
-  for (int i = 0; i < 20'000; ++i) {
-    Bytes damaged = turned;
-    damaged[random() % exif_bytes] = static_cast<uint8_t>(random());
-    const int orientation = JpegExifOrientation(Exact(damaged, exif_bytes + random() % 9).span());
-    EXPECT_GE(orientation, 1);
-    EXPECT_LE(orientation, 8);
-  }
-}
-
 }  // namespace
 }  // namespace stoker
