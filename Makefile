@@ -14,7 +14,7 @@ STAMPS := build/stamps
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 APT := g++ cmake make ninja-build pkg-config ccache python3-dev python3-venv libtbb-dev libjpeg-dev \
-  libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev libhwy-dev libgtest-dev libbenchmark-dev
+  libpng-dev libwebp-dev libtiff-dev libhwy-dev libgtest-dev libbenchmark-dev
 
 # The torch that a fresh environment gets. Any other works too: install it into .venv first.
 TORCH := torch==2.13.0
@@ -114,7 +114,7 @@ test-tsan: $(STAMPS)/apt
 
 fuzz: $(STAMPS)/apt
 	@tests/fuzz/clang.sh >/dev/null || $(MAKE) --no-print-directory install-clang
-	@cmake -S . -B build/fuzz -G Ninja -DSTOKER_FUZZ=ON -DSTOKER_OPENCV=OFF \
+	@cmake -S . -B build/fuzz -G Ninja -DSTOKER_FUZZ=ON \
 	  -DCMAKE_CXX_COMPILER="$$(tests/fuzz/clang.sh)" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
 	  "-DSTOKER_SANITIZE=fuzzer-no-link;address;undefined" >build/fuzz.log || { cat build/fuzz.log; exit 1; }
 	@cmake --build build/fuzz --target fuzz_targets

@@ -30,12 +30,10 @@ class CMakeBuild(build_ext):
             f"-DPython3_EXECUTABLE={sys.executable}", *options,
         ]  # fmt: skip
         subprocess.run(configure, check=True)
-        targets = ["stoker_torch", "stoker_opencv"]
-        subprocess.run(["cmake", "--build", build, "--parallel", "--target", *targets], check=True)
+        subprocess.run(["cmake", "--build", build, "--parallel", "--target", "stoker_torch"], check=True)
         target.mkdir(parents=True, exist_ok=True)
         Path(self.get_ext_fullpath(ext.name)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(build / "lib" / "_C.so", self.get_ext_fullpath(ext.name))
-        shutil.copy2(build / "lib" / "libstoker_opencv.so", target)
         info = {"torch": str(torch.__version__), "source": str(ROOT)}
         (target / "_build_info.json").write_text(json.dumps(info))
 

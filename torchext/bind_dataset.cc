@@ -101,6 +101,9 @@ void BindPlan(py::module_* m) {
           [](const SamplePlan& p) { return p.decode.apply_exif_orientation; },
           [](SamplePlan& p, bool apply) { p.decode.apply_exif_orientation = apply; })
       .def_property(
+          "clip_gray16", [](const SamplePlan& p) { return p.decode.clip_gray16; },
+          [](SamplePlan& p, bool clip) { p.decode.clip_gray16 = clip; })
+      .def_property(
           "channels_last", [](const SamplePlan& p) { return p.format.channels_last; },
           [](SamplePlan& p, bool on) { p.format.channels_last = on; })
       .def_property(

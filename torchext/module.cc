@@ -1,7 +1,6 @@
 // The extension module stoker._C: registration only.
 #include "base/error.h"
 #include "bind.h"
-#include "codec/opencv_reader.h"
 #include "errors.h"
 #include "image/simd.h"
 
@@ -32,5 +31,4 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("simd_target", &stoker::SimdTarget);
   m.def("simd_targets", &stoker::SimdTargets);
   m.def("set_simd_target", &stoker::SetSimdTarget, py::arg("name"));
-  m.def("opencv_is_loaded", &stoker::OpencvIsLoaded);
 }

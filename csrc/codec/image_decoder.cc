@@ -4,8 +4,8 @@
 
 #include "base/error.h"
 #include "codec/jpeg/exif_orientation.h"
-#include "codec/opencv_reader.h"
 #include "codec/orientation.h"
+#include "codec/still/still_image.h"
 
 namespace stoker {
 
@@ -15,31 +15,40 @@ ImageDecoder::ImageDecoder(const DecodeOptions& options)
 Size ImageDecoder::Open(ByteSpan bytes, CheckpointUse* checkpoints) {
   format_ = SniffFormat(bytes);
   orientation_ = 1;
-  if (format_ == ImageFormat::kJpeg) {
-    stored_size_ = jpeg_.Open(bytes, checkpoints);
-    if (options_.apply_exif_orientation) orientation_ = JpegExifOrientation(bytes);
-    return UprightSize(stored_size_, orientation_);
-  }
   if (format_ == ImageFormat::kUnknown) {
     throw StageError(Stage::kDecode,
                      bytes.size == 0
                          ? "the file is empty"
                          : "not an image of a known format (JPEG, PNG, WebP, BMP, TIFF, PNM)");
   }
-  CheckPixels(SniffSize(format_, bytes), options_.limits);
+  if (format_ == ImageFormat::kJpeg) {
+    stored_size_ = jpeg_.Open(bytes, checkpoints);
+    if (options_.apply_exif_orientation) orientation_ = JpegExifOrientation(bytes);
+  } else {
+    OpenStill(bytes);
+  }
+  return UprightSize(stored_size_, orientation_);
+}
+
+void ImageDecoder::OpenStill(ByteSpan bytes) {
   try {
-    whole_ = DecodeWithOpencv(bytes, &pixels_);
+    whole_ = DecodeStill(format_, bytes, {options_.limits, options_.clip_gray16}, &pixels_);
   } catch (const StageError& e) {
     throw StageError(Stage::kDecode, std::string(FormatName(format_)) + ": " + e.what());
   }
   stored_size_ = whole_.size;
-  return stored_size_;
+  if (options_.apply_exif_orientation || format_ == ImageFormat::kTiff) {
+    orientation_ = StillOrientation(format_, bytes);
+  }
+}
+
+ImageView ImageDecoder::DecodeStored(const Rect& region) {
+  return format_ == ImageFormat::kJpeg ? jpeg_.Decode(region, &pixels_) : whole_.Crop(region);
 }
 
 ImageView ImageDecoder::Decode(const Rect& region) {
-  if (format_ != ImageFormat::kJpeg) return whole_.Crop(region);
-  if (orientation_ == 1) return jpeg_.Decode(region, &pixels_);
-  const ImageView stored = jpeg_.Decode(StoredRect(region, stored_size_, orientation_), &pixels_);
+  if (orientation_ == 1) return DecodeStored(region);
+  const ImageView stored = DecodeStored(StoredRect(region, stored_size_, orientation_));
   const ptrdiff_t row_bytes = ptrdiff_t{region.width} * kChannels;
   const MutableImageView upright{
       upright_.Reserve(static_cast<size_t>(row_bytes) * static_cast<size_t>(region.height)),

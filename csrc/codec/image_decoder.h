@@ -17,9 +17,11 @@ namespace stoker {
 
 struct DecodeOptions {
   DecodeLimits limits;
-  // Turn a JPEG upright as its EXIF orientation says. (TIFF's own orientation is always applied,
-  // as in Pillow; EXIF in other formats is not read.)
+  // Turn an image upright as its EXIF or XMP orientation says. (A TIFF's is always applied, as in
+  // Pillow.)
   bool apply_exif_orientation = true;
+  // Of gray samples of 16 bits (codec/still/still_image.h).
+  bool clip_gray16 = false;
 };
 
 class ImageDecoder {
@@ -46,6 +48,9 @@ class ImageDecoder {
   void ShrinkTo(size_t limit);
 
  private:
+  void OpenStill(ByteSpan bytes);
+  ImageView DecodeStored(const Rect& region);
+
   const DecodeOptions options_;
   JpegDecoder jpeg_;
   ByteBuffer pixels_;
@@ -53,7 +58,7 @@ class ImageDecoder {
   ImageFormat format_ = ImageFormat::kUnknown;
   int orientation_ = 1;
   Size stored_size_;
-  ImageView whole_;  // what OpenCV decoded, for formats without partial decoding
+  ImageView whole_;  // as it is stored, for formats without partial decoding
 };
 
 }  // namespace stoker

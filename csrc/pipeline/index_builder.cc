@@ -8,6 +8,7 @@
 #include "codec/jpeg/exif_orientation.h"
 #include "codec/orientation.h"
 #include "codec/sniff.h"
+#include "codec/still/still_image.h"
 #include "image/geometry.h"
 
 namespace stoker {
@@ -65,7 +66,7 @@ BuildResult IndexBuilder::Build(const std::string& path) {
   } else if (format == ImageFormat::kUnknown) {
     throw StageError(Stage::kDecode, "not an image of a known format");
   } else {
-    checkpoints_.size = SniffSize(format, bytes);
+    checkpoints_.size = StillSize(format, bytes);
   }
   index_->Record(path, identity_, use.budget_bytes, &checkpoints_, &cursor_);
   return checkpoints_.usable() ? BuildResult::kCheckpoints : BuildResult::kSizeOnly;
@@ -87,7 +88,7 @@ VerifyResult IndexBuilder::Verify(const std::string& path) {
   if (checkpoints_.usable()) {
     return format == ImageFormat::kJpeg ? VerifyJpeg(bytes) : VerifyResult::kWrong;
   }
-  const Size size = format == ImageFormat::kJpeg ? decoder_.Open(bytes) : SniffSize(format, bytes);
+  const Size size = format == ImageFormat::kJpeg ? decoder_.Open(bytes) : StillSize(format, bytes);
   return size == checkpoints_.size ? VerifyResult::kSizeOnly : VerifyResult::kWrong;
 }
 

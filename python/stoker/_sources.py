@@ -31,7 +31,8 @@ class Leaf:
 
     Attributes:
         table: its samples; None where it gives them one by one (``stoker_sample``).
-        exif: whether a JPEG's orientation is applied.
+        ours: whether images are read by Stoker's own rules (turned upright, gray of 16 bits by its upper
+            eight), and not by those of Pillow's ``convert("RGB")``.
     """
 
     dataset: Any
@@ -39,7 +40,7 @@ class Leaf:
     target_transform: Callable[[Any], Any] | None
     table: _C.SampleTable | None
     max_pixels: int
-    exif: bool
+    ours: bool
 
     def __len__(self) -> int:
         return len(self.dataset) if self.table is None else len(self.table)
@@ -47,7 +48,8 @@ class Leaf:
     def prepare(self, plan: _C.SamplePlan) -> None:
         """Set what a plan has beside the transforms."""
         plan.max_pixels = self.max_pixels
-        plan.apply_exif_orientation = self.exif
+        plan.apply_exif_orientation = self.ours
+        plan.clip_gray16 = not self.ours
 
     def fetch(self, index: int) -> tuple[Fetched, Any]:
         """Where sample ``index`` is, and its target before ``target_transform``."""
@@ -203,7 +205,7 @@ class Source:
 
 
 def _leaf_key(leaf: Leaf) -> Any:
-    return leaf.pipeline.native, leaf.max_pixels, leaf.exif
+    return leaf.pipeline.native, leaf.max_pixels, leaf.ours
 
 
 def _common(roots: list[bytes]) -> bytes:

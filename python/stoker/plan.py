@@ -147,7 +147,7 @@ def _python_plan(loader: DataLoader[Any], source: Source | None, reason: str) ->
         leaf = next((leaf for leaf in source.leaves if leaf.pipeline.reason), source.leaves[0])
         inline = _inline(leaf)
         cut = leaf.pipeline.cut
-        parts.append(("decode", f"in C++: JPEG: own decoder, {loader.pixels} pixels · other formats: OpenCV"))
+        parts.append(("decode", f"in C++: JPEG: own decoder, {loader.pixels} pixels · other formats: libpng, libwebp, libtiff"))
         parts.append(("transform", f"in C++: {_names(leaf.pipeline, 0, cut)}"))
         if leaf.pipeline.rest:
             parts.append(("python", _names(leaf.pipeline, cut, leaf.pipeline.tail)))
@@ -172,7 +172,7 @@ def make_plan(
     ahead = loader._batches_ahead
     parts.append(("read", f"files, {ahead} batches ahead" if ahead else "files, one batch at a time"))
     scaled = ", reduced while decoding" if loader.dct_scaling else ""
-    parts.append(("decode", f"JPEG: own decoder, {loader.pixels} pixels{scaled} · other formats: OpenCV"))
+    parts.append(("decode", f"JPEG: own decoder, {loader.pixels} pixels{scaled} · other formats: libpng, libwebp, libtiff"))
     coverage = saves = None
     if index is None or source.table is None:
         why = "" if source.table is not None else ": the dataset gives its samples one by one"

@@ -45,7 +45,7 @@ def test_a_native_plan(original: Path, own_cache: Path) -> None:
     text = parts(loader)
     assert text["dataset"] == "ImageFolder(data), 16 samples, 2 classes"
     assert text["read"] == "files, 2 batches ahead"
-    assert text["decode"] == "JPEG: own decoder, fast pixels · other formats: OpenCV"
+    assert text["decode"] == "JPEG: own decoder, fast pixels · other formats: libpng, libwebp, libtiff"
     assert text["transform"] == "RandomResizedCrop + RandomHorizontalFlip + ToDtype + Normalize"
     assert text["collate"] == "float32 [32, 3, 64, 64], 1.6 MB a batch"
     assert text["workers"] == f"2 threads, of {_cpus.usable_cores()} cores (as given)"

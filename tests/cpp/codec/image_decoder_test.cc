@@ -10,7 +10,6 @@
 
 #include "base/error.h"
 #include "codec/orientation.h"
-#include "support/quiet_stderr.h"
 #include "support/test_images.h"
 
 namespace stoker {
@@ -123,7 +122,6 @@ TEST(ImageDecoder, ContentDecidesTheFormat) {
 }
 
 TEST(ImageDecoder, SaysWhatIsWrongAndStaysUsable) {
-  const testing::QuietStderr opencv_comments_on_some;
   ImageDecoder decoder({});
   const Bytes jpeg = Jpeg();
   Bytes cut = jpeg;

@@ -1,0 +1,30 @@
+#include "codec/still/webp_reader.h"
+
+#include <gtest/gtest.h>
+
+#include "support/still_files.h"
+
+namespace stoker {
+namespace {
+
+using testing::Bytes;
+using testing::ExpectRgb;
+using testing::Refusal;
+
+TEST(WebpReader, ReadsWebp) {
+  // Pillow: lossless, the six pixels below.
+  const Bytes webp = {0x52, 0x49, 0x46, 0x46, 0x2E, 0x00, 0x00, 0x00, 0x57, 0x45, 0x42,
+                      0x50, 0x56, 0x50, 0x38, 0x4C, 0x21, 0x00, 0x00, 0x00, 0x2F, 0x02,
+                      0x40, 0x00, 0x00, 0x85, 0x82, 0xB4, 0x0D, 0x98, 0x31, 0xE5, 0xF3,
+                      0x7D, 0x6D, 0x08, 0x08, 0x0A, 0xFE, 0x8F, 0x4E, 0x40, 0x50, 0xE8,
+                      0xFF, 0x68, 0xFD, 0x0F, 0xE8, 0x43, 0x13, 0x95, 0x01, 0x00};
+  ExpectRgb(webp, {3, 2}, {255, 0, 0, 0, 255, 0, 0, 0, 255, 1, 2, 3, 128, 128, 128, 250, 251, 252});
+
+  for (size_t size = 12; size < webp.size(); ++size) {
+    const Bytes cut(webp.begin(), webp.begin() + static_cast<std::ptrdiff_t>(size));
+    EXPECT_NE(Refusal(cut), "") << size;
+  }
+}
+
+}  // namespace
+}  // namespace stoker
