@@ -8,7 +8,6 @@
 #include "codec/jpeg/exif_orientation.h"
 #include "codec/orientation.h"
 #include "codec/sniff.h"
-#include "codec/still/still_image.h"
 #include "image/geometry.h"
 
 namespace stoker {
@@ -55,6 +54,7 @@ BuildResult IndexBuilder::Build(const std::string& path) {
   const ByteSpan bytes = ReadFile(fd, identity_.bytes, &file_);
   if (!(IdentifyFile(fd) == identity_)) return BuildResult::kJustChanged;
   checkpoints_.Clear();
+  checkpoints_.size = {};
   checkpoints_.orientation = 1;
   const ImageFormat format = SniffFormat(bytes);
   if (format == ImageFormat::kJpeg) {
@@ -65,8 +65,6 @@ BuildResult IndexBuilder::Build(const std::string& path) {
     if (!use.recorded) checkpoints_.Clear();
   } else if (format == ImageFormat::kUnknown) {
     throw StageError(Stage::kDecode, "not an image of a known format");
-  } else {
-    checkpoints_.size = StillSize(format, bytes);
   }
   index_->Record(path, identity_, use.budget_bytes, &checkpoints_, &cursor_);
   return checkpoints_.usable() ? BuildResult::kCheckpoints : BuildResult::kSizeOnly;
@@ -84,12 +82,12 @@ VerifyResult IndexBuilder::Verify(const std::string& path) {
   UniqueFd fd;
   if (!Lookup(path, &fd)) return Unknown();
   const ByteSpan bytes = ReadFile(fd, identity_.bytes, &file_);
-  const ImageFormat format = SniffFormat(bytes);
-  if (checkpoints_.usable()) {
-    return format == ImageFormat::kJpeg ? VerifyJpeg(bytes) : VerifyResult::kWrong;
-  }
-  const Size size = format == ImageFormat::kJpeg ? decoder_.Open(bytes) : StillSize(format, bytes);
-  return size == checkpoints_.size ? VerifyResult::kSizeOnly : VerifyResult::kWrong;
+  const bool jpeg = SniffFormat(bytes) == ImageFormat::kJpeg;
+  if (checkpoints_.usable()) return jpeg ? VerifyJpeg(bytes) : VerifyResult::kWrong;
+  if (!jpeg) return VerifyResult::kSizeOnly;  // nothing uses what an entry says of it
+  const bool right = decoder_.Open(bytes) == checkpoints_.size &&
+                     JpegExifOrientation(bytes) == checkpoints_.orientation;
+  return right ? VerifyResult::kSizeOnly : VerifyResult::kWrong;
 }
 
 // In strips as wide as the way from checkpoint to checkpoint, so that each is begun at.

@@ -32,7 +32,7 @@ inline constexpr int kBuildResults = 5;
 
 enum class VerifyResult : uint8_t {
   kGood = 0,      // has checkpoints (Verify: and each leads to libjpeg-turbo's pixels)
-  kSizeOnly = 1,  // the entry has no checkpoints (Verify: and its size is the image's)
+  kSizeOnly = 1,  // the entry has no checkpoints (Verify: and what it says of a JPEG is so)
   kUnknown = 2,   // no entry for the file as it is
   kSmall = 3,     // no entry, because it is too small for one
   kWrong = 4,     // what the entry says is not so

@@ -80,7 +80,7 @@ void IndexedReader::Finish(const ImageDecoder& decoder, ByteSpan bytes) {
     outcome_ = IndexOutcome::kRecorded;
     if (!use_.recorded) checkpoints_.Clear();
     const bool jpeg = decoder.format() == ImageFormat::kJpeg;
-    checkpoints_.size = decoder.stored_size();
+    checkpoints_.size = jpeg ? decoder.stored_size() : Size{};
     checkpoints_.orientation = jpeg ? JpegExifOrientation(bytes) : 1;
     index_->Record(path_, identity_, use_.budget_bytes, &checkpoints_, &cursor_);
   }

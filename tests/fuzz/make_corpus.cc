@@ -27,12 +27,19 @@ void Write(const std::filesystem::path& folder, const std::string& name, const B
   if (!out) throw std::runtime_error("cannot write " + (folder / name).string());
 }
 
-// The file itself, and behind four bytes that choose a part of it.
+Bytes Behind(const Bytes& first, const Bytes& rest) {
+  Bytes bytes = first;
+  bytes.insert(bytes.end(), rest.begin(), rest.end());
+  return bytes;
+}
+
+// Four bytes that choose a part of an image.
+const Bytes kPart = {90, 70, 128, 60};
+
+// The file itself, and behind the choice of a part of it.
 void WriteJpeg(const std::filesystem::path& out, const std::string& name, const Bytes& jpeg) {
   Write(out / "fuzz_jpeg_coefficients", name, jpeg);
-  Bytes with_part = {90, 70, 128, 60};
-  with_part.insert(with_part.end(), jpeg.begin(), jpeg.end());
-  Write(out / "fuzz_jpeg_pixels", name, with_part);
+  Write(out / "fuzz_jpeg_pixels", name, Behind(kPart, jpeg));
 }
 
 void WriteJpegs(const std::filesystem::path& out) {
@@ -70,6 +77,66 @@ void WriteJpegs(const std::filesystem::path& out) {
   WriteJpeg(out, "exif", testing::WithExifOrientation(MakeJpeg(spec), 6));
 }
 
+// What libjpeg-turbo alone decodes: each coding, cut behind each scan, and damaged.
+void WriteTurboJpegs(const std::filesystem::path& out) {
+  const std::filesystem::path folder = out / "fuzz_jpeg_turbo";
+  std::mt19937 random(3);
+  constexpr int kSamplings[][3] = {{1, 1, 1}, {3, 1, 1}, {3, 2, 2},
+                                   {3, 4, 1}, {3, 3, 1}, {4, 1, 1}};
+  for (const auto& [components, h, v] : kSamplings) {
+    for (int coding = 0; coding < 8; ++coding) {
+      JpegSpec spec;
+      spec.width = 37;
+      spec.height = 21;
+      spec.components = components;
+      spec.h_sampling = h;
+      spec.v_sampling = v;
+      spec.progressive = coding % 2 != 0;
+      spec.arithmetic = coding / 2 % 2 != 0;
+      spec.optimize = !spec.arithmetic && coding >= 4;
+      spec.restart_interval = spec.arithmetic && coding >= 4 ? 2 : 0;
+      const Bytes jpeg = MakeJpeg(spec);
+      const std::string name = std::to_string(components) + "_" + std::to_string(h) +
+                               std::to_string(v) + "_" + std::to_string(coding);
+      Write(folder, name, Behind(kPart, jpeg));
+      for (size_t at = 2; at + 1 < jpeg.size(); ++at) {
+        if (jpeg[at] != 0xFF || jpeg[at + 1] != 0xDA) continue;
+        const Bytes cut(jpeg.begin(), jpeg.begin() + static_cast<std::ptrdiff_t>(at));
+        Write(folder, name + "_cut" + std::to_string(at), Behind(kPart, Behind(cut, {0xFF, 0xD9})));
+      }
+      Bytes damaged = Behind(kPart, jpeg);
+      for (int i = 0; i < 3; ++i) {
+        damaged[damaged.size() / 2 + random() % (damaged.size() / 2)] ^= 0x10;
+      }
+      Write(folder, name + "_damaged", damaged);
+    }
+  }
+}
+
+// Headers with EXIF and XMP, and what they hold alone.
+void WriteSegments(const std::filesystem::path& out) {
+  const std::filesystem::path folder = out / "fuzz_jpeg_segments";
+  JpegSpec spec;
+  spec.width = spec.height = 8;
+  const Bytes jpeg = MakeJpeg(spec);
+  spec.progressive = true;
+  Write(folder, "plain", jpeg);
+  Write(folder, "progressive", MakeJpeg(spec));
+  const std::string xmp("http://ns.adobe.com/xap/1.0/\0<a tiff:Orientation=\"6\"/>", 54);
+  Bytes segment = {0xFF, 0xE1, 0, static_cast<uint8_t>(xmp.size() + 2)};
+  segment.insert(segment.end(), xmp.begin(), xmp.end());
+  Write(folder, "xmp", Behind(Behind({0xFF, 0xD8}, segment), Bytes(jpeg.begin() + 2, jpeg.end())));
+  for (const bool big_endian : {false, true}) {
+    const Bytes turned = testing::WithExifOrientation(jpeg, 6, big_endian);
+    const std::string order = big_endian ? "_big" : "_little";
+    Write(folder, "exif" + order, turned);
+    Write(folder, "exif_twice" + order, testing::WithExifOrientation(turned, 3, !big_endian));
+    Write(folder, "block" + order, Bytes(turned.begin() + 6, turned.begin() + 6 + 32));
+    Write(folder, "stray" + order,
+          Behind({0xFF, 0xD8, 1, 2, 0xFF, 0, 0xFF, 0xD0}, Bytes(turned.begin() + 2, turned.end())));
+  }
+}
+
 // Every kernel with a few sets of numbers.
 void WriteKernelInputs(const std::filesystem::path& out) {
   std::mt19937 random(1);
@@ -86,12 +153,6 @@ void WriteKernelInputs(const std::filesystem::path& out) {
 Bytes ReadBytes(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
-}
-
-Bytes Behind(const Bytes& first, const Bytes& rest) {
-  Bytes bytes = first;
-  bytes.insert(bytes.end(), rest.begin(), rest.end());
-  return bytes;
 }
 
 // Indexes of up to three blocks, as they are and with each choice of what is put right; and
@@ -139,6 +200,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   stoker::fuzz::WriteJpegs(argv[1]);
+  stoker::fuzz::WriteTurboJpegs(argv[1]);
+  stoker::fuzz::WriteSegments(argv[1]);
   stoker::fuzz::WriteKernelInputs(argv[1]);
   stoker::fuzz::WriteIndexes(argv[1]);
   return 0;

@@ -25,5 +25,7 @@ export -f fuzz
 
 rm -rf "$build/seeds"
 "$build/lib/make_corpus" "$build/seeds"
-printf '%s\n' fuzz_index fuzz_jpeg_coefficients fuzz_jpeg_pixels fuzz_kernels |
+printf '%s\n' fuzz_index fuzz_jpeg_coefficients fuzz_jpeg_pixels fuzz_kernels \
+  fuzz_jpeg_segments \
+  fuzz_jpeg_turbo |
   xargs -P 2 -I {} bash -c 'fuzz {}'

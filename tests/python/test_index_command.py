@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import OLD_S, RunScript, change_now, leave_alone, photo_like, write_photos
-from index_helpers import cached, counts, epoch, loader_of, report, run, same
+from index_helpers import cached, counts, epoch, errors, loader_of, report, run, same, written
+from PIL import Image
 
 from stoker.index import FILE_NAME
 
@@ -102,6 +103,21 @@ def test_images_of_every_kind(tmp_path: Path) -> None:
     assert counts(report(folder, "--info")) == {"checkpoints": 7, "size_only": 4, "small": 1}
     assert counts(report(folder, "--verify")) == {"good": 7, "size_only": 4, "small": 1}
     assert "1 too small for an entry" in run(folder).out
+
+
+def test_what_a_loader_leaves_of_other_formats_is_right(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    write_photos(folder / "a", 1)
+    photo_like(300, 200).save(folder / "a" / "turned.tiff", tiffinfo={0x0112: 6})
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    photo_like(300, 200).save(folder / "a" / "turned.png", exif=turned)
+    leave_alone(folder)
+    index = tmp_path / "my.index"
+    loader = loader_of(folder, index=index)
+    assert errors(epoch(loader)) == 0
+    written(loader)
+    assert counts(report(folder, "--out", index, "--verify")) == {"good": 1, "size_only": 2}
 
 
 def test_what_changed_a_moment_ago_is_left_for_later(data: Path) -> None:

@@ -150,6 +150,7 @@ def test_every_byte_is_as_the_document_says(indexed: Path) -> None:
         assert image.orientation == 1
         if file.suffix == ".png" or int(file.stem) >= 10:
             assert image.components == 0
+            assert (image.size == (0, 0)) == (file.suffix == ".png")
             continue
         n = int(file.stem)
         jpeg = file.read_bytes()

@@ -265,10 +265,9 @@ bool Checkpoints::UnpackAll(ByteSpan packed) {
   step = static_cast<int>(Get(packed, 16, 2));
   const int position_bits = packed[18];
   const std::array<int, kMaxComponents> dc_bits{packed[19], packed[20], packed[21]};
-  if (orientation < 1 || orientation > 8 || width < 1 || width > kMaxSide || height < 1 ||
-      height > kMaxSide) {
-    return false;
-  }
+  const bool sized = width >= 1 && width <= kMaxSide && height >= 1 && height <= kMaxSide;
+  const bool no_jpeg = width == 0 && height == 0 && components == 0 && orientation == 1;
+  if (orientation < 1 || orientation > 8 || !(sized || no_jpeg)) return false;
   size = {static_cast<int>(width), static_cast<int>(height)};
   if (packed[22] != 0 || packed[23] != 0) return false;
   if (components == 0) {

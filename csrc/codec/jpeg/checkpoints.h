@@ -41,8 +41,9 @@ struct CheckpointRun {
 };
 
 struct Checkpoints {
-  // What the index says of the image; components is 0 where there is no more than that: another
-  // format, a JPEG that our decoder does not take, one too small to be worth it.
+  // What the index says of the image; components is 0 where there is no more than that: a JPEG that
+  // our decoder does not take, one too small to be worth it, another format. Of another format
+  // there is not even that: the size is 0 × 0 and the orientation 1.
   Size size;            // as stored, orientation not applied
   int orientation = 1;  // EXIF's, 1 to 8
   int components = 0;

@@ -110,11 +110,12 @@ struct TurboDecoder::State {
   // What TryDecode gets and gives; plain data.
   struct Job {
     Rect region;
-    bool whole_width;   // no cropping of columns
-    uint8_t* out;       // (region.height, columns, 3)
-    uint8_t* cmyk_row;  // scratch, (columns, 4); null for other colours
-    // Scratch for a row: decode the rows behind the region too, to see whether the data suffice.
-    uint8_t* last_row;
+    bool whole_width;    // no cropping of columns
+    bool from_the_top;   // no skipping of rows
+    uint8_t* out;        // (region.height, columns, 3)
+    uint8_t* cmyk_row;   // scratch, (columns, 4); null for other colours
+    uint8_t* spare_row;  // scratch, for a row that nobody wants
+    bool to_the_end;     // decode the rows behind the region too, to see whether the data suffice
     JDIMENSION column;   // of the image where the decoded columns begin
     JDIMENSION columns;  // decoded
   };
@@ -136,6 +137,20 @@ bool TryReadHeader(jpeg_decompress_struct* cinfo, ErrorManager* errors) {
   return true;
 }
 
+// Note [Smoothing]
+// Where a progressive file leaves coefficients unknown, because scans are missing, libjpeg makes
+// them up from the DC values of the blocks around (jdcoefct.c: smoothing_ok). At the edge of
+// cropped columns it knows fewer blocks, so the crop would differ from the crop of the whole. Such
+// a file is therefore decoded in whole rows from the top, as a file without cropping is.
+bool MaySmooth(const jpeg_decompress_struct& cinfo) {
+  for (int c = 0; cinfo.progressive_mode && c < cinfo.num_components; ++c) {
+    for (int k = 0; k < DCTSIZE2; ++k) {
+      if (cinfo.coef_bits[c][k] != 0) return true;
+    }
+  }
+  return false;
+}
+
 // Starts decompression and narrows it to the job's columns.
 template <typename Job>
 bool TryStart(jpeg_decompress_struct* cinfo, ErrorManager* errors, Job* job) {
@@ -145,6 +160,7 @@ bool TryStart(jpeg_decompress_struct* cinfo, ErrorManager* errors, Job* job) {
   cinfo->dct_method = JDCT_ISLOW;
   cinfo->do_fancy_upsampling = TRUE;
   jpeg_start_decompress(cinfo);
+  if (MaySmooth(*cinfo)) job->whole_width = job->from_the_top = true;
   job->column = 0;
   job->columns = cinfo->output_width;
   if (!job->whole_width) {
@@ -162,7 +178,9 @@ bool TryStart(jpeg_decompress_struct* cinfo, ErrorManager* errors, Job* job) {
 template <typename Job>
 bool TryReadRows(jpeg_decompress_struct* cinfo, ErrorManager* errors, Job* job) {
   if (setjmp(errors->jump) != 0) return false;
-  if (job->region.top > 0) jpeg_skip_scanlines(cinfo, static_cast<JDIMENSION>(job->region.top));
+  const auto top = static_cast<JDIMENSION>(job->region.top);
+  if (top > 0 && !job->from_the_top) jpeg_skip_scanlines(cinfo, top);
+  while (cinfo->output_scanline < top) jpeg_read_scanlines(cinfo, &job->spare_row, 1);
   const size_t row_bytes = size_t{job->columns} * kChannels;
   uint8_t* out = job->out;
   const auto bottom = static_cast<JDIMENSION>(job->region.bottom());
@@ -179,12 +197,11 @@ bool TryReadRows(jpeg_decompress_struct* cinfo, ErrorManager* errors, Job* job) 
       out += jpeg_read_scanlines(cinfo, rows, wanted) * row_bytes;
     }
   }
-  if (job->last_row != nullptr && bottom < cinfo->output_height) {
+  if (job->to_the_end && bottom < cinfo->output_height) {
     // Skipping to the very end would decode nothing: the last row has to be asked for.
     const JDIMENSION skip = cinfo->output_height - 1 - bottom;
     if (skip > 0) jpeg_skip_scanlines(cinfo, skip);
-    JSAMPROW row = job->last_row;
-    jpeg_read_scanlines(cinfo, &row, 1);
+    jpeg_read_scanlines(cinfo, &job->spare_row, 1);
   }
   return true;
 }
@@ -275,9 +292,9 @@ ImageView TurboDecoder::Decode(const Rect& region, ByteBuffer* pixels) {
   const size_t scan_begin = s.jpeg.size - std::min(s.jpeg.size, s.source.bytes_in_buffer);
   if (!TryStart(&s.cinfo, &s.errors, &job)) s.Fail();
   job.out = pixels->Reserve(size_t{job.columns} * kChannels * static_cast<size_t>(region.height));
-  uint8_t* row_scratch = s.row.Reserve(size_t{job.columns} * 4);
-  if (s.cinfo.num_components == 4) job.cmyk_row = row_scratch;
-  if (!HasEndOfImage(s.jpeg, scan_begin)) job.last_row = row_scratch;
+  job.spare_row = s.row.Reserve(size_t{job.columns} * 4);
+  if (s.cinfo.num_components == 4) job.cmyk_row = job.spare_row;
+  job.to_the_end = !HasEndOfImage(s.jpeg, scan_begin);
   if (!TryReadRows(&s.cinfo, &s.errors, &job)) s.Fail();
   const auto row = s.cinfo.output_scanline;
   const bool truncated = s.errors.at_end && !IsComplete(s.cinfo, s.errors);

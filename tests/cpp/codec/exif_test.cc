@@ -255,8 +255,8 @@ TEST_P(ExifOrientationTest, DamageNeverReachesBeyondTheBlock) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(ByteOrders, ExifOrientationTest, ::testing::Bool(), [](const auto& info) {
-  return info.param ? "BigEndian" : "LittleEndian";
+INSTANTIATE_TEST_SUITE_P(ByteOrders, ExifOrientationTest, ::testing::Bool(), [](const auto& test) {
+  return test.param ? "BigEndian" : "LittleEndian";
 });
 
 TEST(XmpOrientation, IsReadAsAttributeAndAsElement) {

@@ -117,8 +117,9 @@ TEST_F(IndexBuilderTest, OtherCodingsAndFormatsHaveTheirSizeOnly) {
   const std::vector<std::pair<std::string, Size>> files = {
       {Write("progressive.jpg", MakeJpeg(progressive)), {640, 400}},
       {Write("restarts.jpg", MakeJpeg(restarts)), {640, 400}},
-      {Write("a.ppm", testing::MakePpm(90, 70, rgb)), {90, 70}},
-      {Write("a.bmp", testing::MakeBmp(90, 70, rgb)), {90, 70}}};
+      // Nothing is said of what is no JPEG.
+      {Write("a.ppm", testing::MakePpm(90, 70, rgb)), {}},
+      {Write("a.bmp", testing::MakeBmp(90, 70, rgb)), {}}};
   for (const auto& [path, size] : files) {
     SCOPED_TRACE(path);
     EXPECT_EQ(Build(path), BuildResult::kSizeOnly);
@@ -150,6 +151,7 @@ TEST_F(IndexBuilderTest, KeepsTheSizeAsStoredAndTheOrientation) {
   const std::string other = Write("b.ppm", testing::MakePpm(90, 70, testing::MakeRgb(90, 70, 1)));
   EXPECT_EQ(Build(other), BuildResult::kSizeOnly);
   EXPECT_EQ(EntryOf(other).orientation, 1);
+  EXPECT_EQ(EntryOf(other).size, Size{});
 }
 
 TEST_F(IndexBuilderTest, SmallFilesHaveNoEntry) {
@@ -234,6 +236,9 @@ TEST_F(IndexBuilderTest, NoticesWrongEntries) {
   wrong = right;
   wrong.Clear();
   EXPECT_EQ(verify(wrong), VerifyResult::kSizeOnly);
+  wrong.orientation = 3;
+  EXPECT_EQ(verify(wrong), VerifyResult::kWrong);
+  wrong.orientation = right.orientation;
   ++wrong.size.width;
   EXPECT_EQ(verify(wrong), VerifyResult::kWrong);
   // Checkpoints of what is no JPEG.

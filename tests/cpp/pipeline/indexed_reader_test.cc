@@ -126,6 +126,27 @@ TEST_F(IndexedReaderTest, APartThatDoesNotDoCountsAsRejected) {
   EXPECT_EQ(Count(reader, IndexOutcome::kRejected), 1U);
 }
 
+TEST_F(IndexedReaderTest, LeavesNothingOfWhatIsNoJpeg) {
+  Make(300, 200, 50);
+  const Bytes rgb = testing::MakeRgb(300, 200, 1);
+  path_ = folder_.Write("a.ppm", testing::MakePpm(300, 200, rgb));
+  const timespec old[2] = {{1'000'000'000, 0}, {1'000'000'000, 0}};
+  ASSERT_EQ(utimensat(AT_FDCWD, path_.c_str(), old, 0), 0);
+  IndexedReader reader(plan_, index_);
+  const ByteSpan bytes = Read(&reader);
+  ImageDecoder decoder({});
+  decoder.Open(bytes, reader.use());
+  reader.Finish(decoder, bytes);
+  EXPECT_EQ(Count(reader, IndexOutcome::kRecorded), 1U);
+  index_->Flush(/*wait=*/true);
+  DecodeIndex::Cursor cursor;
+  Checkpoints found;
+  found.size = {7, 7};
+  ASSERT_TRUE(index_->Find(path_, IdentifyFile(OpenFile(path_.c_str())), &cursor, &found));
+  EXPECT_EQ(found.size, Size{});
+  EXPECT_EQ(found.orientation, 1);
+}
+
 TEST_F(IndexedReaderTest, ReadAheadLeavesTheFileOpen) {
   Make(2000, 1500, 300);
   IndexedReader reader(plan_, index_);

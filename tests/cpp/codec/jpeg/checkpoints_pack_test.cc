@@ -234,6 +234,23 @@ TEST(PackedCheckpoints, KeepWithinTheBudgetAndAsManyAsItHolds) {
   EXPECT_GT(none, 10);
 }
 
+TEST(PackedCheckpoints, MaySayThatAFileIsNoJpeg) {
+  const Checkpoints other;
+  Bytes packed;
+  ASSERT_TRUE(other.Pack(&packed));
+  EXPECT_EQ(packed.size(), kPackedSizeBytes);
+  std::mt19937 random(3);
+  Checkpoints unpacked = Shape{}.Make(&random);
+  ASSERT_TRUE(Unpack(packed, &unpacked));
+  ExpectSame(unpacked, other);
+  EXPECT_FALSE(unpacked.usable());
+  for (const int at : {1, 2, 4, 8}) {  // with an orientation, components, one of the sides
+    Bytes changed = packed;
+    changed[static_cast<size_t>(at)] = 3;
+    EXPECT_FALSE(Unpack(changed, &unpacked)) << at;
+  }
+}
+
 TEST(PackedCheckpoints, OfOtherLengthAreRefused) {
   std::mt19937 random(6);
   Checkpoints size_only;

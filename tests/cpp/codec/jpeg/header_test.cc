@@ -353,6 +353,17 @@ TEST(JpegHeaderTest, IsDeclinedWhereverItIsCut) {
   }
 }
 
+TEST(JpegHeaderTest, AnythingBetweenSegmentsIsDeclined) {
+  const Bytes jpeg = MakeJpeg({});
+  JpegHeader header;
+  ASSERT_TRUE(ParseJpegHeader(testing::Span(jpeg), &header));
+  for (const Bytes& stray : {Bytes{1, 2, 3}, Bytes{0xFF, 0}, Bytes{0xFF}, Bytes{0xFF, 0xD0}}) {
+    Bytes file = jpeg;
+    file.insert(file.begin() + 2, stray.begin(), stray.end());
+    EXPECT_FALSE(ParseJpegHeader(testing::Span(file), &header)) << int{stray[0]};
+  }
+}
+
 TEST(JpegHeaderTest, WrongLengthsAreDeclinedInEverySegment) {
   const Parts parts(MakeJpeg(WithRestarts()));
   const Bytes jpeg = parts.Joined();

@@ -84,7 +84,7 @@ TEST(JpegSegments, AreFoundBehindWhatLibjpegPassesOver) {
 }
 
 TEST(JpegSegments, MarkersThatStandAloneHaveNoLength) {
-  for (const uint8_t marker : {0x01, 0xD0, 0xD7}) {
+  for (const uint8_t marker : Bytes{0x01, 0xD0, 0xD7}) {
     const std::vector<Found> found = Read(Around({0xFF, marker}));
     ASSERT_EQ(found.size(), 3U) << int{marker};
     EXPECT_EQ(found[1].marker, marker);
@@ -94,7 +94,7 @@ TEST(JpegSegments, MarkersThatStandAloneHaveNoLength) {
 }
 
 TEST(JpegSegments, ALengthTooSmallToCountItselfIsTwo) {
-  for (const uint8_t length : {0, 1, 2}) {
+  for (const uint8_t length : Bytes{0, 1, 2}) {
     const std::vector<Found> found = Read(Around({0xFF, kCom, 0, length}));
     ASSERT_EQ(found.size(), 3U) << int{length};
     EXPECT_EQ(found[1].body.size(), 0U);
@@ -104,7 +104,7 @@ TEST(JpegSegments, ALengthTooSmallToCountItselfIsTwo) {
 }
 
 TEST(JpegSegments, WhatLibjpegRefusesEndsTheHeader) {
-  for (const uint8_t marker : {0x02, 0xBF, 0xD8, 0xD9, 0xF0, 0xFD}) {
+  for (const uint8_t marker : Bytes{0x02, 0xBF, 0xD8, 0xD9, 0xF0, 0xFD}) {
     EXPECT_EQ(Read(Around({0xFF, marker, 0, 2})).size(), 1U) << int{marker};
   }
   EXPECT_EQ(Read(Around({0xFF, kCom, 0xFF, 0xFF})).size(), 1U) << "longer than the file";
