@@ -1,6 +1,8 @@
-// Who runs the loader's tasks. The pipeline knows only this interface; behind it are oneTBB in
-// production and plain threads for the thread sanitizer (Debian's libtbb is not instrumented) and
-// in a process that was forked from one whose oneTBB was running.
+// Who runs the loader's tasks. The pipeline knows only this interface; behind it are threads of our
+// own.
+//
+// They are not oneTBB's, as they once were: oneTBB makes its threads when it needs them, the second
+// and the third of them from within the first, and ends the process where the system refuses one.
 #pragma once
 
 #include <functional>
@@ -12,23 +14,22 @@ class Executor {
  public:
   virtual ~Executor() = default;
   // Runs `task` once, soon, on some thread that is not the caller's. Up to the number of workers
-  // that the executor was made for run at the same time. `task` must not throw.
+  // that the executor was made for run at the same time; fewer, where the system refuses a thread:
+  // then tasks wait for one another. `task` must not throw. Throws, and does not run it, where
+  // there is no thread at all (std::system_error) or no memory (std::bad_alloc).
   // Threads: any.
   virtual void Run(std::function<void()> task) = 0;
 };
 
-// The process's oneTBB arena, with room for at least `workers` tasks at a time.
+// The process's threads, at least `workers` of them if the system gives them.
 //
-// There is one arena for all loaders, without reserved slots, under a global_control that allows
-// one thread more than it has slots: on two cores a task_arena(8, 0) alone would run one task at a
-// time. It grows (by being replaced) when more workers are asked for than ever before, and never
-// shrinks: the worker count limits the running tasks, not the arena. Idle threads stay with oneTBB.
-//
-// In a process forked from one that used the arena, oneTBB's threads are gone: there this returns
-// ThreadExecutor(workers).
+// All loaders share them. There are as many as the largest count ever asked for, each made when a
+// task first finds none idle, and none ever ends: the worker count limits the running tasks, not
+// the threads. A process that was forked has threads of its own.
 std::shared_ptr<Executor> SharedExecutor(int workers);
 
-// `workers` threads of its own, joined by the destructor (which must not run on one of them).
+// At most `workers` threads of its own, joined by the destructor (which must not run on one of
+// them). In a forked child, where they do not exist, the destructor leaves them behind.
 std::shared_ptr<Executor> ThreadExecutor(int workers);
 
 }  // namespace stoker
