@@ -31,7 +31,7 @@ size_t ReadAheadSamples(int workers) {
 }
 
 // A sample that finds no descriptor waits for one so often, so long, before it fails.
-constexpr int kDescriptorPauses = 50;
+constexpr int kDescriptorPauses = 20;
 constexpr std::chrono::milliseconds kDescriptorPause{5};
 
 // How long Stop and the destructor wait for another thread to leave the loader.
@@ -472,8 +472,10 @@ void Loader::ReadAhead(Job* job, size_t position, Worker* worker) noexcept {
 bool Loader::GiveBackDescriptors(int attempt) {
   read_ahead_.store(read_ahead_.load(std::memory_order_relaxed) / 2, std::memory_order_relaxed);
   bool some = false;
+  bool others = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    others = active_ > 1;
     for (const auto& job : open_) {
       for (size_t i = job->indices.size() - job->unclaimed(); i < job->indices.size(); ++i) {
         some = job->ahead[i].Take().valid() || some;
@@ -481,7 +483,7 @@ bool Loader::GiveBackDescriptors(int attempt) {
     }
   }
   if (some) return true;
-  if (attempt >= kDescriptorPauses) return false;
+  if (!others || attempt >= kDescriptorPauses) return false;
   std::this_thread::sleep_for(kDescriptorPause);
   return true;
 }

@@ -186,6 +186,7 @@ class NativeIterator(HandsOver, torch_dataloader._BaseDataLoaderIter):
         try:
             while run.kept is None:
                 self._make_batch()
+            self._settle()  # which may have been cut short
             data = run.kept.data
         except BaseException:
             self._loader._end_progress()

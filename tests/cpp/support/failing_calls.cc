@@ -41,6 +41,7 @@ bool Fails(SystemCall call) {
 
 }  // namespace
 
+#pragma GCC visibility push(default)  // for the libraries that call them
 extern "C" {
 
 int open(const char* path, int flags, ...) {
@@ -71,6 +72,7 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
   return create(thread, attributes, body, argument);
 }
 }
+#pragma GCC visibility pop
 #endif
 
 namespace stoker::testing {
