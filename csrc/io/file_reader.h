@@ -99,8 +99,8 @@ class ReadAheadSlot {
   // Opens `path`, starts the kernel's read-ahead and keeps the descriptor for Take(). Does nothing
   // where Take() was there first. An error is not reported: it comes again at the sample's turn.
   void Start(const char* path);
-  // The same in steps: an invalid descriptor where there is nothing (more) to do (`no_room`: because
-  // there is no descriptor left); and what was opened, after AdviseWillNeed.
+  // The same in steps: an invalid descriptor where there is nothing (more) to do (`no_room`:
+  // because there is no descriptor left); and what was opened, after AdviseWillNeed.
   UniqueFd Open(const char* path, bool* no_room) const;
   void Keep(UniqueFd fd);
   // The descriptor, or an invalid one where Start() has not happened (and now never will).

@@ -46,8 +46,8 @@ class SampleWorker {
   void Write(void* slot);
 
   // Opens the file of a sample whose turn comes later and asks the kernel to fetch what will be
-  // read of it; leaves it in `slot`. False: there is no descriptor left. Errors come at the sample's
-  // turn.
+  // read of it; leaves it in `slot`. False: there is no descriptor left. Errors come at the
+  // sample's turn.
   bool ReadAhead(const std::string& path, const SampleKey& key, ReadAheadSlot* slot);
 
   const IndexCounter& index_counter() const { return reader_.counter(); }

@@ -304,8 +304,8 @@ void Loader::NoMoreIndices() {
   for (Worker* worker : free_workers_) worker->clock.Off(now, OffState::kIdle);
 }
 
-// Starts workers until as many run as there are, or as there are samples for, or as the system gives
-// threads for. Where it gives none, WaitReady does the work.
+// Starts workers until as many run as there are, or as there are samples for, or as the system
+// gives threads for. Where it gives none, WaitReady does the work.
 void Loader::Launch() {
   while (Worker* const worker = WorkerToStart()) {
     try {
@@ -424,7 +424,8 @@ Loader::Located Loader::Locate(int64_t index, const SampleSource* source, Worker
   return {worker->source, samples_.PartOf(row)};
 }
 
-// Loads one sample; what went wrong, where something did. Throws where there is no memory to say it.
+// Loads one sample; what went wrong, where something did. Throws where there is no memory to say
+// it.
 std::optional<DataError> Loader::Load(const SampleKey& key, const SampleSource* source,
                                       ReadAheadSlot* ahead, Worker* worker, void* slot) const {
   const auto index = static_cast<int64_t>(key.index);
@@ -488,7 +489,8 @@ bool Loader::GiveBackDescriptors(int attempt) {
   return true;
 }
 
-// With no workers, or no thread for any: the consumer's thread works on `job` until it is done or the time is up.
+// With no workers, or no thread for any: the consumer's thread works on `job` until it is done or
+// the time is up.
 bool Loader::WorkInline(Job* job, std::chrono::steady_clock::time_point deadline) {
   Worker* worker = workers_.front().get();  // it does not run, as none does
   worker->clock.Begin(NowNs());

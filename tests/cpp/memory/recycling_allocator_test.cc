@@ -188,7 +188,8 @@ TEST(HostBlock, FreesItselfOnceUnlessReleased) {
   EXPECT_EQ(frees, 2);
 }
 
-// A thread of the parent may be at the pool as it forks; then nobody will ever leave it in the child.
+// A thread of the parent may be at the pool as it forks; then nobody will ever leave it in the
+// child.
 TEST(RecyclingAllocator, AForkedChildFreesABlockWhateverTheParentsThreadsDo) {
   if (testing::kThreadSanitizer) GTEST_SKIP() << "no forks of threads under this sanitizer";
   RecyclingAllocator allocator(4);

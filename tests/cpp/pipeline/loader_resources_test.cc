@@ -110,9 +110,9 @@ TEST_F(LoaderResourcesTest, WhereOthersHoldAllDescriptorsTheSampleSaysSo) {
               loader->StartEpoch(0, 0);
               loader->Submit({0});
               const Batch batch = loader->Next();
-              const bool said = batch.failures.size() == 1 &&
-                                batch.failures[0].error.reason().find("Too many open files") !=
-                                    std::string::npos;
+              const bool said =
+                  batch.failures.size() == 1 &&
+                  batch.failures[0].error.reason().find("Too many open files") != std::string::npos;
               return said ? 7 : 1;
             }),
             7);
