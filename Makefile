@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-cpp test-python test-browser test-asan test-tsan fuzz install-clang test-neon lint format bench clean
+.PHONY: help deps build demo test test-cpp test-python test-browser test-asan test-tsan sweep fuzz install-clang test-neon lint format bench clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -30,6 +30,7 @@ help:
 	@echo "make test-browser  the HTML report in headless Chromium (installs it)"
 	@echo "make test-asan  the C++ tests under the address and undefined-behaviour sanitizers"
 	@echo "make test-tsan  the C++ tests under the thread sanitizer"
+	@echo "make sweep      every allocation and system call of a loader fails in turn (takes an hour or so)"
 	@echo "make fuzz       the fuzz targets, FUZZ_SECONDS=900 each (installs clang)"
 	@echo "make test-neon  kernel and codec tests on Arm, in emulation (installs a cross-compiler)"
 	@echo "make deps       the set-up alone;  make format  lays out the code;  make clean"
@@ -111,6 +112,11 @@ test-tsan: $(STAMPS)/apt
 	  -DSTOKER_SANITIZE=thread >build/tsan.log || { cat build/tsan.log; exit 1; }
 	@cmake --build build/tsan --target stoker_tests
 	$(call run_tests,build/tsan)
+
+# Of which `make test` tries some.
+sweep: build
+	@cmake --build build/release --target stoker_tests
+	@STOKER_SWEEP=all build/release/lib/stoker_tests --gtest_brief=1 --gtest_filter='LoaderFaultsTest.*'
 
 fuzz: $(STAMPS)/apt
 	@tests/fuzz/clang.sh >/dev/null || $(MAKE) --no-print-directory install-clang

@@ -2,6 +2,7 @@
 #include <torch/csrc/utils/pybind.h>
 
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -246,14 +247,20 @@ class Decoder {
                     int64_t index = -1) {
     SampleKey key;
     key.base_seed = seed;
+    Stage stage = Stage::kDecode;
     try {
       const py::gil_scoped_release no_gil;
       const Size size = prepare(key);
+      stage = Stage::kTransform;
       at::Tensor tensor = EmptySample(format_, size);
       worker_.Write(tensor.data_ptr());
       return tensor;
     } catch (const StageError& e) {
       throw DataError(index, path, e.stage(), e.what());
+    } catch (const std::bad_alloc&) {
+      throw DataError(index, path, stage, "out of memory");
+    } catch (const c10::Error&) {  // only EmptySample asks torch for anything
+      throw DataError(index, path, stage, "out of memory");
     }
   }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <new>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -74,6 +75,9 @@ Tally ForSamples(const SampleTable& table, size_t first, size_t last, int result
       ++tally.counts[static_cast<size_t>(work(path, i))];
     } catch (const StageError& e) {
       tally.failures.emplace_back(static_cast<int64_t>(i), StageName(e.stage()), e.what());
+    } catch (const std::bad_alloc&) {
+      tally.failures.emplace_back(static_cast<int64_t>(i), StageName(Stage::kRead),
+                                  "out of memory");
     }
   }
   return tally;

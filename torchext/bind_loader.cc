@@ -75,8 +75,8 @@ void Submit(Loader& loader, std::vector<int64_t> indices, const std::optional<py
 
 // (images, labels, failures, wait), failures being (position, occurrence, DataError), and wait
 // being (complete batches when it was asked for, what the workers did while it was waited for, in
-// nanoseconds); the oldest batch, which Wait has said is ready.
-py::tuple Next(Loader& loader) {
+// nanoseconds).
+py::tuple TakeBatch(Loader& loader) {
   at::Tensor images;
   at::Tensor labels;
   std::vector<SampleFailure> failures;
@@ -94,6 +94,21 @@ py::tuple Next(Loader& loader) {
     errors.append(py::make_tuple(failure.position, failure.occurrence, PythonError(failure.error)));
   }
   return py::make_tuple(images, labels, errors, py::make_tuple(wait.ready, wait.blame));
+}
+
+// The oldest batch, which Wait has said is ready, as TakeBatch gives it. With `got`: into `got[0]`,
+// so that it is not lost where a signal's handler raises as this returns; and where it is lost,
+// because there is no memory for what Python has of it, that is MemoryError, the class.
+py::object Next(Loader& loader, const std::optional<py::list>& got) {
+  if (!got) return TakeBatch(loader);
+  const size_t in_flight = loader.in_flight();
+  try {
+    (*got)[0] = TakeBatch(loader);
+  } catch (...) {
+    if (loader.in_flight() == in_flight) throw;
+    (*got)[0] = py::reinterpret_borrow<py::object>(PyExc_MemoryError);
+  }
+  return py::none();
 }
 
 // Into position `position` of `images`, a batch of this loader.
@@ -116,7 +131,7 @@ int64_t LoadInto(Loader& loader, int64_t index, uint32_t occurrence, const at::T
   return loader.LoadInto(index, occurrence, made ? &*made : nullptr, slot);
 }
 
-py::list Pending(const Loader& loader) {
+py::list Pending(Loader& loader) {
   py::list pending;
   for (const PendingSample& sample : loader.Pending()) {
     pending.append(py::make_tuple(sample.index, FsDecode(sample.path)));
@@ -145,10 +160,11 @@ void BindLoader(py::module_* m) {
       .def("skip", &Loader::Skip, py::arg("indices"), NoGil())
       .def("end_of_indices", &Loader::EndOfIndices, NoGil())
       .def("wait", &Wait, py::arg("timeout_s"))
-      .def("next", &Next)
+      .def("next", &Next, py::arg("got") = py::none())
       .def("pending", &Pending)
       .def("load_into", &LoadInto, py::arg("index"), py::arg("occurrence"), py::arg("images"),
            py::arg("position"), py::arg("source") = py::none())
+      .def_property_readonly("in_flight", &Loader::in_flight)
       .def_property_readonly("prefetch", &Loader::prefetch)
       .def_property_readonly("pid", &Loader::pid)
       .def("stats", &Loader::Stats, NoGil())

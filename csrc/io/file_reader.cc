@@ -18,14 +18,12 @@ StageError SystemError(const char* what, int error) {
   return {Stage::kRead, std::string(what) + ": " + std::generic_category().message(error)};
 }
 
-int OpenReadOnly(const char* path) {
-  int fd = -1;
-  do {
-    // O_NONBLOCK: a FIFO without a writer would block the worker for ever. Regular files ignore it.
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  } while (fd < 0 && errno == EINTR);
-  return fd;
+// O_NONBLOCK: a FIFO without a writer would block the worker for ever. Regular files ignore it.
+UniqueFd OpenReadOnly(const char* path) {
+  return OpenRetrying(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
+
+bool NoDescriptorLeft(int error) { return error == EMFILE || error == ENFILE; }
 
 // Calls `read_some` with where the next bytes go and how many are there until all `bytes` are, of a
 // file that has `file_bytes`.
@@ -56,10 +54,23 @@ UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
   return *this;
 }
 
-UniqueFd OpenFile(const char* path) {
-  UniqueFd fd(OpenReadOnly(path));
-  if (!fd.valid()) throw SystemError("cannot open the file", errno);
-  return fd;
+UniqueFd OpenRetrying(const char* path, int flags, unsigned mode) {
+  int fd = -1;
+  do {
+    fd = open(path, flags, mode);
+  } while (fd < 0 && errno == EINTR);
+  return UniqueFd(fd);
+}
+
+UniqueFd OpenFile(const char* path, const MakeRoom& make_room) {
+  for (int attempt = 0;; ++attempt) {
+    UniqueFd fd = OpenReadOnly(path);
+    if (fd.valid()) return fd;
+    const int error = errno;
+    if (!NoDescriptorLeft(error) || !make_room || !make_room(attempt)) {
+      throw SystemError("cannot open the file", error);
+    }
+  }
 }
 
 FileIdentity IdentifyFile(const UniqueFd& fd) {
@@ -107,15 +118,18 @@ void AdviseWillNeed(const UniqueFd& fd, const FileRange& part) {
 ReadAheadSlot::~ReadAheadSlot() { Take(); }
 
 void ReadAheadSlot::Start(const char* path) {
-  UniqueFd fd = Open(path);
+  bool no_room = false;
+  UniqueFd fd = Open(path, &no_room);
   if (!fd.valid()) return;
   AdviseWillNeed(fd, {0, 0});
   Keep(std::move(fd));
 }
 
-UniqueFd ReadAheadSlot::Open(const char* path) const {
+UniqueFd ReadAheadSlot::Open(const char* path, bool* no_room) const {
   if (fd_.load(std::memory_order_relaxed) != kEmpty) return UniqueFd();
-  return UniqueFd(OpenReadOnly(path));
+  UniqueFd fd = OpenReadOnly(path);
+  *no_room = !fd.valid() && NoDescriptorLeft(errno);
+  return fd;
 }
 
 void ReadAheadSlot::Keep(UniqueFd fd) {

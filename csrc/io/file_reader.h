@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/bytes.h"
@@ -55,9 +56,16 @@ FileIdentity IdentifyFile(const UniqueFd& fd);
 // The signature of read(2), so that tests can pass one that is interrupted or returns little.
 using ReadFn = ssize_t (*)(int fd, void* out, size_t bytes);
 
+// open(2), tried again where a signal interrupts it.
+UniqueFd OpenRetrying(const char* path, int flags, unsigned mode = 0);
+
+// Called where the process, or the system, has no descriptor left: gives some back, or waits for
+// some, and says whether to try again. `attempt` counts from 0.
+using MakeRoom = std::function<bool(int attempt)>;
+
 // Opens a file for reading, without ever waiting (for the other end of a pipe, say). Throws
-// StageError where that fails; what is no regular file fails in ReadFile.
-UniqueFd OpenFile(const char* path);
+// StageError where that fails; what is no regular file fails in ReadFile. `make_room` may be empty.
+UniqueFd OpenFile(const char* path, const MakeRoom& make_room = {});
 
 // The first `bytes` of a file, in `buffer`, valid until the buffer's next use. Goes on after short
 // reads and EINTR; a file that shrinks meanwhile is an error.
@@ -91,9 +99,9 @@ class ReadAheadSlot {
   // Opens `path`, starts the kernel's read-ahead and keeps the descriptor for Take(). Does nothing
   // where Take() was there first. An error is not reported: it comes again at the sample's turn.
   void Start(const char* path);
-  // The same in steps: an invalid descriptor where there is nothing (more) to do; and what was
-  // opened, after AdviseWillNeed.
-  UniqueFd Open(const char* path) const;
+  // The same in steps: an invalid descriptor where there is nothing (more) to do (`no_room`:
+  // because there is no descriptor left); and what was opened, after AdviseWillNeed.
+  UniqueFd Open(const char* path, bool* no_room) const;
   void Keep(UniqueFd fd);
   // The descriptor, or an invalid one where Start() has not happened (and now never will).
   UniqueFd Take();

@@ -22,7 +22,7 @@ constexpr time_t kStaleSeconds = 60;
 
 void SyncFolderOf(const std::string& path) {
   const std::string folder = FolderOf(path);
-  const UniqueFd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd fd = OpenRetrying(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (!fd.valid()) throw SystemError(folder, "cannot open the folder", errno);
   SyncOnce(fd.get(), folder);
 }
@@ -50,7 +50,11 @@ void WriteAt(int fd, const std::string& path, uint64_t offset, ByteSpan bytes) {
 }
 
 void SyncOnce(int fd, const std::string& path) {
-  if (fsync(fd) != 0) throw SystemError(path, "cannot flush to disk", errno);
+  int result = 0;
+  do {
+    result = fsync(fd);
+  } while (result != 0 && errno == EINTR);  // a signal: nothing has failed
+  if (result != 0) throw SystemError(path, "cannot flush to disk", errno);
 }
 
 bool TryLock(int fd) {
@@ -82,8 +86,8 @@ TemporaryFile::TemporaryFile(const std::string& path) : path_(path) {
   const std::string stem = path + kTemporary + std::to_string(getpid()) + "-";
   do {
     name_ = stem + std::to_string(count.fetch_add(1, std::memory_order_relaxed));
-    fd_ = UniqueFd(open(name_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-  } while (!fd_.valid() && (errno == EEXIST || errno == EINTR));
+    fd_ = OpenRetrying(name_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  } while (!fd_.valid() && errno == EEXIST);
   if (!fd_.valid()) {
     const int error = errno;
     name_.clear();
@@ -130,7 +134,7 @@ void RemoveStaleTemporaries(const std::string& path) {
   while (const dirent* entry = readdir(entries.get())) {
     if (std::string_view(entry->d_name).substr(0, prefix.size()) != prefix) continue;
     const std::string file = folder + "/" + entry->d_name;
-    const UniqueFd fd(open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    const UniqueFd fd = OpenRetrying(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat info {};
     const bool stale = fd.valid() && fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode) &&
                        info.st_mtime < time(nullptr) - kStaleSeconds && TryLock(fd.get());

@@ -63,7 +63,7 @@ const char* IndexStateText(IndexState state) {
 }
 
 std::shared_ptr<const IndexReader> IndexReader::Open(const std::string& path, IndexState* state) {
-  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  UniqueFd fd = OpenRetrying(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (!fd.valid()) {
     *state = errno == ENOENT || errno == ENOTDIR ? IndexState::kMissing : IndexState::kUnreadable;
     return nullptr;

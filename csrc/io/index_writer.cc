@@ -122,7 +122,7 @@ LockedIndex Lock(const std::string& path) {
   const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
   for (;;) {
     LockedIndex index;
-    index.fd = UniqueFd(open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
+    index.fd = OpenRetrying(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (!index.fd.valid()) {
       const int error = errno;
       if (error != ENOENT || IsLink(path)) throw SystemError(path, "cannot open", error);
@@ -163,7 +163,7 @@ void AppendBlock(const LockedIndex& index, const std::string& path,
     SyncOnce(index.fd.get(), path);
     block.WriteHeader(header);
     SyncOnce(index.fd.get(), path);
-  } catch (const IndexError&) {
+  } catch (...) {
     // Best effort, to give the space back; what is left there counts for nothing.
     [[maybe_unused]] const int ignored = ftruncate(index.fd.get(), static_cast<off_t>(end));
     throw;
@@ -230,9 +230,10 @@ IndexError Refused(const std::string& path, IndexState state) {
 }  // namespace
 
 void NewEntries::Add(uint64_t name, const FileIdentity& file, ByteSpan payload) {
-  records_.push_back(
-      {name, file, static_cast<uint32_t>(payloads_.size()), static_cast<uint32_t>(payload.size)});
+  // The payload first: where there is no memory for the record, nothing refers to it.
+  const auto at = static_cast<uint32_t>(payloads_.size());
   payloads_.insert(payloads_.end(), payload.begin(), payload.end());
+  records_.push_back({name, file, at, static_cast<uint32_t>(payload.size)});
 }
 
 size_t NewEntries::bytes() const {

@@ -1,6 +1,8 @@
 #include "memory/recycling_allocator.h"
 
 #include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -40,9 +42,10 @@ struct RecyclingAllocator::Pool {
     size_t bytes;
     Memory memory;
   };
-  explicit Pool(size_t max_free) : max_free_blocks(max_free) {}
+  explicit Pool(size_t max_free) : max_free_blocks(max_free), pid(getpid()) {}
 
   const size_t max_free_blocks;
+  const pid_t pid;
   std::mutex mutex;
   // Guarded by mutex.
   std::vector<Entry> free;  // oldest first
@@ -80,11 +83,22 @@ struct RecyclingAllocator::Block {
   Pool::Entry entry;
 
   static void Free(void* context) {
-    const std::unique_ptr<Block> block(static_cast<Block*>(context));
+    std::unique_ptr<Block> block(static_cast<Block*>(context));
     Pool& pool = *block->pool;
+    if (pool.pid != getpid()) {
+      // A thread of the parent may have been at the pool when it forked: it stays as it is.
+      block->entry.memory.reset();
+      block.release();  // NOLINT(bugprone-unused-return-value)
+      return;
+    }
     const std::lock_guard<std::mutex> lock(pool.mutex);
     pool.MakeRoom(block->entry.bytes);
     if (pool.free_bytes + block->entry.bytes > pool.limit()) return;
+    try {
+      pool.free.reserve(pool.free.size() + 1);
+    } catch (const std::bad_alloc&) {
+      return;  // the block goes back to the system
+    }
     pool.free_bytes += block->entry.bytes;
     pool.free.push_back(std::move(block->entry));
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <new>
 #include <utility>
 
 namespace stoker {
@@ -129,19 +130,24 @@ void DecodeIndex::Flush(bool wait) {
       writing_ = writing_ || start;
     }
     if (idle || wait) Join();
-    if (start) Start();
+    if (start) Start(wait);
     if (!wait || (idle && !start)) return;
   }
 }
 
-void DecodeIndex::Start() {
+void DecodeIndex::Start(bool wait) {
   try {
     writer_ = std::make_unique<std::thread>([this] { Write(); });
-  } catch (const std::exception& e) {  // no more threads, no more memory
-    const std::lock_guard<std::mutex> lock(mutex_);
-    Fail(e.what());
-    writing_ = false;
+    return;
+  } catch (const std::exception&) {  // no more threads, no more memory
+    if (!wait) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      writing_ = false;
+      if (pending_.bytes() > kMaxPortionBytes) Fail("no thread to write");
+      return;
+    }
   }
+  Write();
 }
 
 void DecodeIndex::Join() {
@@ -149,19 +155,19 @@ void DecodeIndex::Join() {
   writer_.reset();
 }
 
-// The writing thread: appends all that is pending.
-void DecodeIndex::Write() {
-  NewEntries entries;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    std::swap(entries, pending_);
-  }
+// The writing thread, which nothing may leave.
+void DecodeIndex::Write() noexcept {
   std::string problem;
   try {
-    AppendToIndex(options_.sources.back().path, options_.index_root, entries);
-    Refresh();
+    WritePending();
+  } catch (const std::bad_alloc&) {
+    problem = "out of memory";  // so short that it takes none
   } catch (const std::exception& e) {
-    problem = e.what();
+    try {
+      problem = e.what();
+    } catch (const std::bad_alloc&) {
+      problem = "out of memory";
+    }
   }
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!problem.empty()) Fail(std::move(problem));
@@ -175,8 +181,19 @@ void DecodeIndex::Write() {
   writing_ = false;
 }
 
+// Appends all that is pending.
+void DecodeIndex::WritePending() {
+  NewEntries entries;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::swap(entries, pending_);
+  }
+  AppendToIndex(options_.sources.back().path, options_.index_root, entries);
+  Refresh();
+}
+
 // Ends the recording. REQUIRES: mutex_ is held.
-void DecodeIndex::Fail(std::string problem) {
+void DecodeIndex::Fail(std::string problem) noexcept {
   problem_ = std::move(problem);
   recording_.store(false, std::memory_order_relaxed);
   pending_ = {};
@@ -196,6 +213,12 @@ void DecodeIndex::Refresh() {
   std::vector<IndexState> states;
   std::vector<std::shared_ptr<const IndexReader>> readers = OpenSources(&states);
   const std::lock_guard<std::mutex> lock(mutex_);
+  for (size_t i = 0; i < readers.size(); ++i) {
+    // There may be no descriptor left for the moment: what is open still is as good as before.
+    if (states[i] != IndexState::kUnreadable || !readers_[i]) continue;
+    readers[i] = readers_[i];
+    states[i] = states_[i];
+  }
   readers_ = std::move(readers);
   states_ = std::move(states);
   generation_.fetch_add(1, std::memory_order_release);

@@ -8,6 +8,9 @@
 // error of the loader's: where it cannot be read it is not used, and where it cannot be written,
 // recording ends and problem() says why.
 //
+// Where no thread can be made, what was recorded waits for the next Flush; with `wait` the caller's
+// own writes it.
+//
 // Threads: any, each with a Cursor of its own. Fork: in another process than its own it reads, but
 // records nothing.
 #pragma once
@@ -120,10 +123,11 @@ class DecodeIndex {
   void Update(Cursor* cursor) const;
   std::vector<std::shared_ptr<const IndexReader>> OpenSources(
       std::vector<IndexState>* states) const;
-  void Start();
-  void Write();
+  void Start(bool wait);
+  void Write() noexcept;
+  void WritePending();
   void Join();
-  void Fail(std::string problem);
+  void Fail(std::string problem) noexcept;
 
   const DecodeIndexOptions options_;
   const pid_t pid_;

@@ -31,11 +31,16 @@ bool SamePixels(const ImageView& a, const ImageView& b) {
 }  // namespace
 
 IndexBuilder::IndexBuilder(std::shared_ptr<DecodeIndex> index, const DecodeLimits& limits)
-    : index_(std::move(index)), decoder_(AsStored(limits)), own_(limits), turbo_(limits) {}
+    : index_(std::move(index)),
+      limits_(limits),
+      decoder_(AsStored(limits)),
+      own_(limits),
+      turbo_(limits) {}
 
 bool IndexBuilder::Lookup(const std::string& path, UniqueFd* fd) {
   *fd = OpenFile(path.c_str());
   identity_ = IdentifyFile(*fd);
+  CheckFileBytes(identity_.bytes, limits_);
   return index_->Find(path, identity_, &cursor_, &checkpoints_);
 }
 

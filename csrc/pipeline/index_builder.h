@@ -65,6 +65,7 @@ class IndexBuilder {
   VerifyResult VerifyJpeg(ByteSpan jpeg);
 
   const std::shared_ptr<DecodeIndex> index_;
+  const DecodeLimits limits_;
   DecodeIndex::Cursor cursor_;
   FileIdentity identity_;
   Checkpoints checkpoints_;

@@ -1,10 +1,12 @@
 #include "pipeline/indexed_reader.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "base/error.h"
 #include "codec/jpeg/exif_orientation.h"
+#include "codec/limits.h"
 #include "codec/orientation.h"
 #include "codec/sniff.h"
 #include "image/resize_planes.h"
@@ -14,13 +16,20 @@ namespace stoker {
 IndexedReader::IndexedReader(const SamplePlan& plan, std::shared_ptr<DecodeIndex> index)
     : plan_(plan), index_(std::move(index)) {}
 
+ByteSpan IndexedReader::ReadWhole(const UniqueFd& fd, ByteBuffer* buffer) const {
+  const uint64_t bytes = IdentifyFile(fd).bytes;
+  CheckFileBytes(bytes, plan_.decode.limits);
+  return ReadFile(fd, bytes, buffer);
+}
+
 ByteSpan IndexedReader::Read(const UniqueFd& fd, const std::string& path, const SampleKey& key,
                              ByteBuffer* buffer) {
-  if (!index_) return ReadFile(fd, buffer);
+  identity_ = IdentifyFile(fd);
+  CheckFileBytes(identity_.bytes, plan_.decode.limits);
+  if (!index_) return ReadFile(fd, identity_.bytes, buffer);
   use_ = {};
   outcome_ = IndexOutcome::kUnknown;
   path_ = path;
-  identity_ = IdentifyFile(fd);
   const bool known = index_->Find(path_, identity_, &cursor_, &checkpoints_);
   std::optional<FileRange> data;
   if (known && checkpoints_.usable()) data = DataFor(key, identity_, checkpoints_);
@@ -29,7 +38,7 @@ ByteSpan IndexedReader::Read(const UniqueFd& fd, const std::string& path, const 
            : ReadFile(fd, identity_.bytes, buffer);
   if (!(IdentifyFile(fd) == identity_)) {
     // What was changed while it was read is no file that an index could know.
-    return data ? ReadFile(fd, buffer) : bytes;
+    return data ? ReadWhole(fd, buffer) : bytes;
   }
   if (known) {
     outcome_ = IndexOutcome::kNothing;
@@ -82,14 +91,19 @@ void IndexedReader::Finish(const ImageDecoder& decoder, ByteSpan bytes) {
     const bool jpeg = decoder.format() == ImageFormat::kJpeg;
     checkpoints_.size = jpeg ? decoder.stored_size() : Size{};
     checkpoints_.orientation = jpeg ? JpegExifOrientation(bytes) : 1;
-    index_->Record(path_, identity_, use_.budget_bytes, &checkpoints_, &cursor_);
+    try {
+      index_->Record(path_, identity_, use_.budget_bytes, &checkpoints_, &cursor_);
+    } catch (const std::bad_alloc&) {
+      outcome_ = IndexOutcome::kUnknown;  // the sample is as good without
+    }
   }
   counter_.Count(outcome_, use_.decoded_bytes, use_.plain_bytes);
 }
 
-void IndexedReader::ReadAhead(const std::string& path, const SampleKey& key, ReadAheadSlot* slot) {
-  UniqueFd fd = slot->Open(path.c_str());
-  if (!fd.valid()) return;
+bool IndexedReader::ReadAhead(const std::string& path, const SampleKey& key, ReadAheadSlot* slot) {
+  bool no_room = false;
+  UniqueFd fd = slot->Open(path.c_str(), &no_room);
+  if (!fd.valid()) return !no_room;
   FileRange part{0, 0};
   try {
     if (index_) {
@@ -104,6 +118,7 @@ void IndexedReader::ReadAhead(const std::string& path, const SampleKey& key, Rea
   }
   AdviseWillNeed(fd, part);
   slot->Keep(std::move(fd));
+  return true;
 }
 
 }  // namespace stoker

@@ -37,7 +37,9 @@ class IndexedReader {
   // partial() says so, only those are there which decoding by use() touches. Throws StageError.
   ByteSpan Read(const UniqueFd& fd, const std::string& path, const SampleKey& key,
                 ByteBuffer* buffer);
-  bool partial() const { return use_.partial(); }
+  bool partial() const { return index_ && use_.partial(); }
+  // All of the file, whatever the index knows of it.
+  ByteSpan ReadWhole(const UniqueFd& fd, ByteBuffer* buffer) const;
   // What the decoder shall do about checkpoints; null: nothing.
   CheckpointUse* use() { return index_ ? &use_ : nullptr; }
 
@@ -48,7 +50,8 @@ class IndexedReader {
   void Finish(const ImageDecoder& decoder, ByteSpan bytes);
 
   // Opens the file that sample `key` will read, and asks the kernel to fetch what it will read.
-  void ReadAhead(const std::string& path, const SampleKey& key, ReadAheadSlot* slot);
+  // False: there is no descriptor left for it.
+  bool ReadAhead(const std::string& path, const SampleKey& key, ReadAheadSlot* slot);
 
   const IndexCounter& counter() const { return counter_; }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "codec/limits.h"
 #include "image/erase.h"
 
 namespace stoker {
@@ -15,8 +16,10 @@ constexpr size_t kKeptScratchBytes = size_t{16} << 20;
 
 }  // namespace
 
-SampleWorker::SampleWorker(const SamplePlan& plan, std::shared_ptr<DecodeIndex> index)
+SampleWorker::SampleWorker(const SamplePlan& plan, std::shared_ptr<DecodeIndex> index,
+                           MakeRoom make_room)
     : plan_(plan),
+      make_room_(std::move(make_room)),
       decoder_(plan.decode),
       plane_resizer_(plan.plane_weights),
       reader_(plan, std::move(index)) {}
@@ -47,8 +50,8 @@ void SampleWorker::LoadSample(const SampleSource& source, const SampleKey& key,
   rgb_.ShrinkTo(kKeptScratchBytes);
 }
 
-void SampleWorker::ReadAhead(const std::string& path, const SampleKey& key, ReadAheadSlot* slot) {
-  reader_.ReadAhead(path, key, slot);
+bool SampleWorker::ReadAhead(const std::string& path, const SampleKey& key, ReadAheadSlot* slot) {
+  return reader_.ReadAhead(path, key, slot);
 }
 
 // Reads and decodes; `stage` is brought up to date on the way.
@@ -60,29 +63,31 @@ void SampleWorker::PrepareSource(const SampleSource& source, const SampleKey& ke
     Prepare({reinterpret_cast<const uint8_t*>(source.bytes->data()), source.bytes->size()}, key);
     return;
   }
-  if (!fd.valid()) fd = OpenFile(source.path.c_str());
+  if (!fd.valid()) fd = OpenFile(source.path.c_str(), make_room_);
   const ByteSpan bytes = reader_.Read(fd, source.path, key, &file_);
   clock->Lap(Stage::kRead);
   *stage = Stage::kDecode;
-  PrepareFound(fd, bytes, key);
+  PrepareFound(std::move(fd), bytes, key);
 }
 
 // Prepare, by what the index knows of the file. Where only a part of it was read and that does not
 // do, from the whole of it.
-void SampleWorker::PrepareFound(const UniqueFd& fd, ByteSpan bytes, const SampleKey& key) {
+void SampleWorker::PrepareFound(UniqueFd fd, ByteSpan bytes, const SampleKey& key) {
+  if (!reader_.partial()) fd = UniqueFd();  // somebody else may need it
   try {
     Prepare(bytes, key, reader_.use());
   } catch (const StageError&) {
     if (!reader_.partial()) throw;
   }
   if (reader_.MustReadWhole()) {
-    bytes = ReadFile(fd, &file_);
+    bytes = reader_.ReadWhole(fd, &file_);
     Prepare(bytes, key);
   }
   reader_.Finish(decoder_, bytes);
 }
 
 Size SampleWorker::Prepare(ByteSpan bytes, const SampleKey& key, CheckpointUse* checkpoints) {
+  CheckFileBytes(bytes.size, plan_.decode.limits);
   const Size size = decoder_.Open(bytes, checkpoints);
   ResolveGeometry(plan_.ops, size, key, &geometry_);
   fast_.reset();
@@ -97,7 +102,7 @@ Size SampleWorker::Prepare(ByteSpan bytes, const SampleKey& key, CheckpointUse* 
 }
 
 Size SampleWorker::PrepareFile(const std::string& path, const SampleKey& key) {
-  return Prepare(ReadFile(OpenFile(path.c_str()), &file_), key);
+  return Prepare(reader_.ReadWhole(OpenFile(path.c_str()), &file_), key);
 }
 
 Size SampleWorker::PreparePixels(const ImageView& image, const SampleKey& key) {

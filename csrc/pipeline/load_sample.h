@@ -25,8 +25,9 @@ namespace stoker {
 // Everything that a worker needs and reuses: buffers, decoder, scratch. Threads: one at a time.
 class SampleWorker {
  public:
-  // `index` may be null: none.
-  explicit SampleWorker(const SamplePlan& plan, std::shared_ptr<DecodeIndex> index = nullptr);
+  // `index` may be null: none. `make_room`: for files that are opened at their turn.
+  explicit SampleWorker(const SamplePlan& plan, std::shared_ptr<DecodeIndex> index = nullptr,
+                        MakeRoom make_room = {});
 
   // Reads, decodes and transforms sample `key.index`, whose bytes are at `source`, straight into
   // `slot`, which has plan.format.SampleBytes(*plan.FixedSize()) bytes. `ahead` may hold the file
@@ -45,18 +46,20 @@ class SampleWorker {
   void Write(void* slot);
 
   // Opens the file of a sample whose turn comes later and asks the kernel to fetch what will be
-  // read of it; leaves it in `slot`. Errors come at the sample's turn.
-  void ReadAhead(const std::string& path, const SampleKey& key, ReadAheadSlot* slot);
+  // read of it; leaves it in `slot`. False: there is no descriptor left. Errors come at the
+  // sample's turn.
+  bool ReadAhead(const std::string& path, const SampleKey& key, ReadAheadSlot* slot);
 
   const IndexCounter& index_counter() const { return reader_.counter(); }
 
  private:
   void PrepareSource(const SampleSource& source, const SampleKey& key, UniqueFd fd,
                      WorkerClock* clock, Stage* stage);
-  void PrepareFound(const UniqueFd& fd, ByteSpan bytes, const SampleKey& key);
+  void PrepareFound(UniqueFd fd, ByteSpan bytes, const SampleKey& key);
   ImageView ResizedPixels();
 
   const SamplePlan plan_;
+  const MakeRoom make_room_;
   ImageDecoder decoder_;
   GeometryApplier applier_;
   Geometry geometry_;

@@ -8,9 +8,15 @@
 // that runs while there are samples to claim and ends when there are none, so an idle loader holds
 // no thread.
 //
-// Threads: the consumer's functions (all but Stats and WorkNs) by one thread at a time; these by
-// any.
-// A sample that fails is named in its batch, whose other samples are as they should be.
+// Threads: the consumer's functions (all but Stats and WorkNs) by one thread at a time; a second
+// one is refused with std::logic_error (Stop and the destructor wait for the first to leave). Stats
+// and WorkNs by any.
+// A sample that fails is named in its batch, whose other samples are as they should be. Nothing
+// that a worker meets leaves its task: where there is no memory even to say what went wrong, the
+// sample is marked as failed, and Next finds the words. Where no thread can be made, the consumer's
+// does the work, as with no workers.
+// Descriptors: where the process has none left, those that read-ahead holds are given back, and
+// fewer files are opened ahead from then on.
 // loader.cc is longer than the house's 400 lines: queue, workers and hand-over share one Job, whose
 // members are private to that file.
 // Fork: a loader belongs to the process that made it; elsewhere every function but the destructor
@@ -19,6 +25,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -106,7 +113,7 @@ class Loader {
   // No Submit follows in this epoch: from now on workers without work are idle, not waiting.
   void EndOfIndices();
 
-  size_t in_flight() const { return in_flight_.size(); }  // consumer only
+  size_t in_flight() const { return in_flight_count_.load(std::memory_order_relaxed); }
   int prefetch() const { return options_.prefetch; }
   pid_t pid() const { return pid_; }  // of the process that the loader belongs to
   Size sample_size() const { return size_; }
@@ -115,10 +122,11 @@ class Loader {
   // Waits until the oldest batch is complete, but not longer than `timeout`; true if it is.
   // REQUIRES: in_flight() > 0.
   bool WaitReady(std::chrono::milliseconds timeout);
-  // The oldest batch; waits for it. REQUIRES: in_flight() > 0.
+  // The oldest batch; waits for it. REQUIRES: in_flight() > 0. Throws std::bad_alloc, and the batch
+  // stays the oldest.
   Batch Next();
   // The samples of the oldest batch that are not finished, by position; at any time.
-  std::vector<PendingSample> Pending() const;
+  std::vector<PendingSample> Pending();
 
   // Loads one sample in the calling thread, beside what is in flight: into `slot`, of
   // format().SampleBytes(sample_size()), with the numbers that it would have in this epoch. Returns
@@ -134,20 +142,31 @@ class Loader {
   struct Job;
   struct Located;
   struct Worker;
+  class Turn;
+  enum class SampleEnd : uint8_t;
 
   void CheckProcess() const;
   void Cancel();
   void NoMoreIndices();
-  void Launch(std::unique_lock<std::mutex>* lock);
-  void RunWorker(Worker* worker);
+  void Queue(std::shared_ptr<Job> job);
+  void Launch();
+  Worker* WorkerToStart();
+  bool HasWorkers() const;
+  void RunWorker(Worker* worker) noexcept;
   std::shared_ptr<Job> OldestOpen();
   std::shared_ptr<Job> NextJob(Worker* worker);
-  bool LoadOne(Job* job, Worker* worker);
+  bool LoadOne(Job* job, Worker* worker) noexcept;
+  SampleEnd LoadAt(Job* job, size_t position, Worker* worker) noexcept;
   Located Locate(int64_t index, const SampleSource* source, Worker* worker) const;
   std::optional<DataError> Load(const SampleKey& key, const SampleSource* source,
                                 ReadAheadSlot* ahead, Worker* worker, void* slot) const;
-  void ReadAhead(Job* job, size_t position, Worker* worker) const;
+  void ReadAhead(Job* job, size_t position, Worker* worker) noexcept;
+  bool GiveBackDescriptors(int attempt);
+  void FindWords(Job* job) const;
+  void CountOccurrences(const std::vector<int64_t>& indices, uint32_t* before);
   int64_t CheckedIndex(int64_t index) const;
+  std::string PathOf(uint64_t index, const SampleSource* source) const;
+  bool WaitReadyInTurn(std::chrono::milliseconds timeout);
   StateTimes WorkerTimes(int64_t now_ns) const;
   int ReadyBatches() const;
   bool WorkInline(Job* job, std::chrono::steady_clock::time_point deadline);
@@ -161,11 +180,14 @@ class Loader {
   const pid_t pid_;
   const Size size_;
   const size_t sample_bytes_;
-  const size_t read_ahead_;
   std::vector<std::unique_ptr<Worker>> workers_;
+
+  std::atomic<size_t> read_ahead_;     // samples; it only falls
+  std::atomic<bool> has_turn_{false};  // one of the consumer's functions is under way
 
   // The consumer's own.
   std::deque<std::shared_ptr<Job>> in_flight_;
+  std::atomic<size_t> in_flight_count_{0};  // the same, for any thread
   OccurrenceCounter occurrences_;
   std::unique_ptr<Worker> extra_;  // of LoadInto
   uint64_t base_seed_ = 0;

@@ -25,6 +25,16 @@ class OccurrenceCounter {
     return many_.emplace(index, uint32_t{kMany}).first->second++;
   }
 
+  // Undoes the last CountBefore of this index.
+  void TakeBack(size_t index) {
+    const auto found = seen_[index] < kMany ? many_.end() : many_.find(index);
+    if (found == many_.end() || found->second == kMany) {
+      --seen_[index];
+    } else {
+      --found->second;
+    }
+  }
+
  private:
   static constexpr uint8_t kMany = 255;
   std::vector<uint8_t> seen_;

@@ -21,8 +21,18 @@ void KeepSlowest(std::vector<SlowSample>* samples, size_t keep) {
 
 void SlowSamples::Insert(const SlowSample& sample) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  kept_.push_back(sample);
-  KeepSlowest(&kept_, kKept);
+  const auto same = std::find_if(kept_.begin(), kept_.end(),
+                                 [&](const SlowSample& s) { return s.index == sample.index; });
+  if (same != kept_.end()) {
+    if (same->total_ns() >= sample.total_ns()) return;
+    *same = sample;
+  } else if (kept_.size() < kKept) {
+    kept_.push_back(sample);
+  } else {
+    kept_.back() = sample;
+  }
+  std::sort(kept_.begin(), kept_.end(),
+            [](const SlowSample& a, const SlowSample& b) { return a.total_ns() > b.total_ns(); });
   if (kept_.size() == kKept) {
     quickest_ns_.store(kept_.back().total_ns(), std::memory_order_relaxed);
   }

@@ -1,7 +1,8 @@
 // The samples that took longest, in constant memory: one very slow file in a thousand is found by
 // its name, not by a quantile.
 //
-// Threads: Offer by the worker that owns it; AddTo by anybody at any time. Never fails.
+// Threads: Offer by the worker that owns it; AddTo by anybody at any time. Offer never fails, and
+// never allocates.
 #pragma once
 
 #include <array>
@@ -29,6 +30,8 @@ void KeepSlowest(std::vector<SlowSample>* samples, size_t keep);
 class SlowSamples {
  public:
   static constexpr size_t kKept = 8;
+
+  SlowSamples() { kept_.reserve(kKept); }
 
   void Offer(const SlowSample& sample) {
     if (sample.total_ns() > quickest_ns_.load(std::memory_order_relaxed)) Insert(sample);

@@ -1,7 +1,7 @@
 """Types of the C++ extension (torchext/)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import torch
 
@@ -194,9 +194,14 @@ class Loader:
     def skip(self, indices: Sequence[int]) -> None: ...
     def end_of_indices(self) -> None: ...
     def wait(self, timeout_s: float) -> bool: ...
+    @overload
     def next(
         self,
     ) -> tuple[torch.Tensor, torch.Tensor, list[tuple[int, int, DataError]], tuple[int, list[int]]]: ...
+    @overload
+    def next(self, got: list[Any]) -> None: ...
+    @property
+    def in_flight(self) -> int: ...
     def pending(self) -> list[tuple[int, str]]: ...
     def load_into(
         self,

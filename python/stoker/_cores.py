@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 import weakref
@@ -34,7 +35,8 @@ def _stop_all() -> None:
     their indexes have not."""
     for core in list(_running):
         if core.pid == os.getpid():
-            core.stop()
+            with contextlib.suppress(RuntimeError):  # a thread that does not leave it
+                core.stop()
     for index in list(_indexes):
         index.flush(True)
 

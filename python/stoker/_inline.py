@@ -11,6 +11,7 @@ from typing import Any
 import torch.utils.data as torch_data
 from torch.utils.data import _utils
 
+from ._signals import is_interrupt
 from ._sources import Source, resolve
 from .bad_samples import MAX_REPLACEMENTS, OnError, reason_of, replacement
 from .errors import DataError
@@ -120,6 +121,8 @@ class GuardedDataset(_Wrapper):
                 return self._dataset[index]
             return self._dataset.__getitems__([index])[0]
         except Exception as e:
+            if is_interrupt(e):
+                raise
             return _failed(index, e)
 
 

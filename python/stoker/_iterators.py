@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.data import dataloader as torch_dataloader
 
 from ._inline import Guarded, GuardedCollate, GuardedDataset, InlineDataset
-from ._recorder import IndexSampler, Run, is_iterable
+from ._recorder import IndexSampler, Kept, Run, is_iterable
+from ._signals import is_interrupt
 from .bad_samples import BadSample, EpochErrors
 from .errors import DataError
 from .stats import Meter
@@ -52,7 +53,23 @@ def timed_out(timeout: float, batch: int, samples: list[str]) -> RuntimeError:
     return RuntimeError(text)
 
 
-class _Timed:
+class HandsOver:
+    """Torch's iterators, of which a batch has been had exactly when ``next`` returns it. See Note [What a
+    signal's handler raises]."""
+
+    def __next__(self) -> Any:
+        data = super().__next__()  # type: ignore[misc]
+        run: Run = self._sampler_iter  # type: ignore[attr-defined]
+        kept = run.kept
+        try:
+            run.kept = None  # From here on it has been had.
+            return data
+        except BaseException:  # a tracer's or a debugger's: no handler runs between the two
+            run.kept = kept
+            raise
+
+
+class _Timed(HandsOver):
     """What is done around torch's own iterators: the consumer's clock, the recorder, bad samples."""
 
     _loader: DataLoader[Any]
@@ -106,8 +123,9 @@ class _Timed:
         except Exception as e:
             if self._is_timeout(e) or not run.has_drawn or run.raised == raised:
                 raise
-            run.raised += 1
-        run.delivered()
+            run.delivered(raised=True)
+        else:
+            run.delivered()
 
     def _run(self) -> Run:
         run: Run = self._sampler_iter  # type: ignore[attr-defined]
@@ -127,20 +145,30 @@ class _Timed:
 
     def _next_good(self) -> Any:
         """The next batch of which something is left."""
+        run = self._run()
         while True:
-            data = self._next_batch()
+            if run.kept is None:
+                self._make_batch()
+            assert run.kept is not None
+            before, data = run.kept
+            run.settle()
             if not isinstance(data, Guarded):
                 return data
             try:
                 self._note(data)
-            except Exception:  # too many errors, or the manifest cannot be written
-                self._meter.failed_batches += 1
+            except Exception as e:  # too many errors, or the manifest cannot be written
+                if not is_interrupt(e):
+                    self._meter.failed_batches += 1
+                    run.kept = None
                 raise
-            if not data.empty:
-                self._meter.left_out += sum(failed.replaced_by is None for failed in data.failures)
-                return data.batch
+            if data.empty:
+                run.kept = None
+                continue
+            self._meter.left_out += sum(failed.replaced_by is None for failed in data.failures)
+            run.kept = Kept(before, data.batch)
 
-    def _next_batch(self) -> Any:
+    def _make_batch(self) -> None:
+        """Have torch make the next batch; it is kept."""
         run = self._run()
         try:
             with wait_range():
@@ -163,17 +191,16 @@ class _Timed:
                 pending = [] if is_iterable(self._loader) else run.oldest()
                 several = pending if isinstance(pending, (list, tuple)) else [pending]
                 raise timed_out(self._timeout, run.batches, [f"sample {i}" for i in several]) from None
-            self._lost(run)
+            if not is_interrupt(e):
+                self._lost(run)
             raise
-        run.delivered()
-        return data
+        run.keep(data)
 
     def _lost(self, run: Run) -> None:
         """The batch has raised; where it was drawn it is gone, as in torch."""
         if run.has_drawn:
             self._meter.failed_batches += 1
-            run.raised += 1
-            run.delivered()
+            run.delivered(raised=True)
 
     def _is_timeout(self, error: Exception) -> bool:
         text = f"DataLoader timed out after {self._timeout} seconds"
@@ -181,7 +208,7 @@ class _Timed:
 
     def _note(self, data: Guarded) -> None:
         loader = self._loader
-        batch = self._run().batches - 1
+        batch = self._run().batches
         for failed in data.failures:
             action = "skipped" if failed.replaced_by is None else "replaced"
             index = failed.index if isinstance(failed.index, int) else -1
@@ -197,6 +224,12 @@ class TimedSingleProcessIterator(_Timed, torch_dataloader._SingleProcessDataLoad
         view, resume = self._begin(loader)
         super().__init__(view)
         self._begun(resume)
+
+    def _make_batch(self) -> None:
+        if not is_iterable(self._loader):
+            run = self._run()
+            run.give_again(run.number)  # which an interrupt has kept from being fetched
+        super()._make_batch()
 
 
 class TimedMultiProcessIterator(_Timed, torch_dataloader._MultiProcessingDataLoaderIter):

@@ -7,14 +7,15 @@ import random
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch.utils.data import _utils
 from torch.utils.data import dataloader as torch_dataloader
 
 from . import _C
-from ._iterators import LoaderView, timed_out, twin_of
+from ._iterators import HandsOver, LoaderView, timed_out, twin_of
+from ._signals import is_interrupt
 from ._sources import Fetched
 from .bad_samples import MAX_REPLACEMENTS, BadSample, reason_of, replacement
 from .errors import DataError
@@ -22,9 +23,6 @@ from .stats.ranges import wait_range
 
 if TYPE_CHECKING:
     from .dataloader import DataLoader
-
-
-_NOTHING = object()
 
 
 @dataclass
@@ -37,8 +35,29 @@ class _Broken:
         return reason_of(self.error)
 
 
-class NativeIterator(torch_dataloader._BaseDataLoaderIter):
+class _Flight(NamedTuple):
+    """A batch in flight: its number within the epoch, what Python knows of its samples, and their
+    sources. Or what kept it from being submitted."""
+
+    number: int
+    known: list[Any]
+    sources: list[Fetched] | None
+    error: Exception | None = None
+
+
+class _Ready(NamedTuple):
+    """A batch whose failures have been dealt with."""
+
+    images: torch.Tensor
+    targets: Any
+    empty: bool
+
+
+class NativeIterator(HandsOver, torch_dataloader._BaseDataLoaderIter):
     """One epoch (with ``persistent_workers`` one after the other) from the core.
+
+    Any step may be cut short by what a signal's handler raises, and is taken up again by the next call:
+    see Note [What a signal's handler raises].
 
     The base class draws the base seed and then makes the sampler's iterator, in torch's order.
     """
@@ -65,9 +84,9 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
     def _begin(self) -> None:
         self._failure: Exception | None = None
         self._exhausted = False
-        # Of the batches in flight: what Python knows of them, and the samples' sources.
-        # Or what kept one of them from being submitted.
-        self._in_flight: deque[tuple[list[Any], list[Fetched] | None] | Exception] = deque()
+        self._in_flight: deque[_Flight] = deque()
+        # What the core gave for the first of them; a list, for the core to put it there.
+        self._got: list[Any] = [None]
         if self._core is None or self._core.pid != os.getpid():
             self._core = self._loader._cores.lease(self._loader, self._source, bool(self._pin_memory))
         self._core.start_epoch(int(self._base_seed), self._epoch)
@@ -97,32 +116,57 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
     def _fill(self, core: _C.Loader) -> None:
         """Submit batches until as many are in flight as may be. What the sampler raises is kept
         until the batches before it have been handed over."""
-        while not self._exhausted and len(self._in_flight) < core.prefetch:
+        run = self._run
+        while not self._exhausted and len(self._in_flight) - self._has_got < core.prefetch:
+            # Where this was cut short, the batch is drawn and not in flight.
+            run.give_again(self._in_flight[-1].number + 1 if self._in_flight else run.number)
             try:
                 indices = next(self._sampler_iter)
             except StopIteration:
                 self._exhausted = True
                 break
             except Exception as e:
+                if is_interrupt(e):
+                    raise
                 self._failure = e
                 self._exhausted = True
                 break
-            try:
-                self._submit(core, list(indices) if self._auto_collation else [indices])
-            except Exception as e:
-                self._in_flight.append(e)  # that batch's own
+            batch = list(indices) if self._auto_collation else [indices]
+            self._in_flight.append(self._flight(run.given - 1, batch))
+            self._submit(core)
         if self._exhausted:
             core.end_of_indices()
 
-    def _submit(self, core: _C.Loader, batch: list[Any]) -> None:
+    @property
+    def _has_got(self) -> bool:
+        return self._got[0] is not None
+
+    def _flight(self, number: int, batch: list[Any]) -> _Flight:
         if self._source.tabled:
-            core.submit(batch)
-            self._in_flight.append((batch, None))
-            return
-        fetched = [self._fetch(index) for index in batch]
+            return _Flight(number, batch, None)
+        try:
+            fetched = [self._fetch(index) for index in batch]
+        except Exception as e:
+            if is_interrupt(e):
+                raise
+            return _Flight(number, batch, None, e)  # that batch's own
         sources = [where for where, _ in fetched]
-        core.submit(batch, sources)
-        self._in_flight.append(([(i, target) for i, (_, target) in zip(batch, fetched)], sources))
+        return _Flight(number, [(i, target) for i, (_, target) in zip(batch, fetched)], sources)
+
+    def _submit(self, core: _C.Loader) -> None:
+        """Give the core the batch in flight that it does not have yet, where there is one."""
+        good = [at for at, flight in enumerate(self._in_flight) if flight.error is None]
+        for at in good[core.in_flight + self._has_got :]:
+            flight, before = self._in_flight[at], core.in_flight
+            try:
+                if flight.sources is None:
+                    core.submit(flight.known)
+                else:
+                    core.submit([index for index, _ in flight.known], flight.sources)
+            except Exception as e:
+                if core.in_flight > before or is_interrupt(e):
+                    raise
+                self._in_flight[at] = flight._replace(error=e)  # that batch's own
 
     def _fetch(self, index: Any) -> tuple[Fetched, Any]:
         """A sample's source and target; where that raises and shall not, no bytes and what it was."""
@@ -132,16 +176,18 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
             self._meter.fetch.record(time.perf_counter_ns() - began)
             return where, target
         except Exception as e:
-            if self._loader.on_error == "raise":
+            if self._loader.on_error == "raise" or is_interrupt(e):
                 raise
             return (b"", b""), _Broken(e)
 
     def _next_data(self) -> Any:
         self._meter.asked()
+        run = self._run
         try:
-            data = self._next_batch()
-            while data is _NOTHING:
-                data = self._next_batch()
+            while run.kept is None:
+                self._make_batch()
+            self._settle()  # which may have been cut short
+            data = run.kept.data
         except BaseException:
             self._loader._end_progress()
             raise
@@ -150,57 +196,95 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
         self._loader._progress()
         return data
 
-    def _next_batch(self) -> Any:
-        """The next batch; _NOTHING where nothing of it is left."""
+    def _make_batch(self) -> None:
+        """Make the next batch; it is kept, or where nothing of it is left it is not."""
+        self._settle()
         core = self._core
         if core is None:
             raise StopIteration
         if not self._in_flight:
             self._fill(core)
         if not self._in_flight:
-            self._give_back()
-            if self._failure is not None:
-                raise self._failure
-            self._run.finished = True
-            self._meter.ended()
-            if self._given == 0:
-                self._loader._log.check_for_nothing(self._errors)
-            raise StopIteration
-        if isinstance(self._in_flight[0], Exception):
-            error = self._in_flight.popleft()
-            assert isinstance(error, Exception)
-            self._meter.failed_batches += 1
-            self._move_on(core)
-            raise error
-        with wait_range():
-            in_time = core.wait(self._timeout)
-        if not in_time:
-            pending = [f"{index:,} ({path})" for index, path in core.pending()]
-            raise timed_out(self._timeout, self._batch, pending)
-        images, labels, failures, (ready, blame) = core.next()
-        self._batch_wait = ready, blame
-        submitted = self._in_flight.popleft()
-        assert not isinstance(submitted, Exception)
+            self._end()
+        flight = self._in_flight[0]
+        self._batch = flight.number
+        if flight.error is not None:
+            self._lose(core)
+            raise flight.error
+        self._submit(core)
+        ready = self._ready(core, flight)
+        data = None
         try:
-            try:
-                images, targets = self._without_failures(core, images, labels, *submitted, failures)
-            finally:
-                self._move_on(core)
-            if len(targets) == 0 and len(labels) > 0:
-                return _NOTHING
-            data = self._collate(images, targets)
-        except Exception:
-            self._meter.failed_batches += 1
+            if not ready.empty:
+                data = self._collate(ready.images, ready.targets)
+        except Exception as e:
+            if not is_interrupt(e):
+                self._meter.failed_batches += 1
+                self._run.delivered()
             raise
-        self._meter.samples += len(targets)
-        return data
+        if ready.empty:
+            self._run.delivered()
+            return
+        self._meter.samples += len(ready.targets)
+        self._run.keep(data)
+        self._settle()
 
-    def _move_on(self, core: _C.Loader) -> None:
-        """A batch has been had, or is lost."""
-        self._run.delivered()
-        self._batch += 1
+    def _end(self) -> None:
+        """All batches have been had."""
+        if self._failure is None:
+            self._run.finished = True
+        self._give_back()
+        if self._failure is not None:
+            raise self._failure
+        self._meter.ended()
+        if self._given == 0:
+            self._loader._log.check_for_nothing(self._errors)
+        raise StopIteration
+
+    def _ready(self, core: _C.Loader, flight: _Flight) -> _Ready:
+        """The oldest batch in flight, whose place in flight is then filled."""
+        if not self._has_got:
+            with wait_range():
+                in_time = core.wait(self._timeout)
+            if not in_time:
+                pending = [f"{index:,} ({path})" for index, path in core.pending()]
+                raise timed_out(self._timeout, flight.number, pending)
+            core.next(self._got)
+        got = self._got[0]
+        if got is MemoryError:
+            self._lose(core)
+            raise MemoryError(f"out of memory for batch {flight.number:,}")
+        if not isinstance(got, _Ready):
+            images, labels, failures, (complete, blame) = got
+            self._batch_wait = complete, blame
+            try:
+                images, targets = self._without_failures(
+                    core, images, labels, flight.known, flight.sources, failures
+                )
+            except Exception as e:
+                if not is_interrupt(e):
+                    self._lose(core)
+                raise
+            self._got[0] = got = _Ready(images, targets, len(targets) == 0 and len(labels) > 0)
         if self._ahead:
             self._fill(core)
+        return got
+
+    def _lose(self, core: _C.Loader) -> None:
+        """The batch raises: it is not to come again."""
+        self._meter.failed_batches += 1
+        self._run.delivered()
+        self._settle()
+        if self._ahead:
+            self._fill(core)
+
+    def _settle(self) -> None:
+        """Put away what the run is behind already."""
+        self._run.settle()
+        while self._in_flight and self._in_flight[0].number < self._run.number:
+            if self._in_flight[0].error is None:
+                self._got[0] = None
+            self._in_flight.popleft()
 
     def _without_failures(
         self,
@@ -236,7 +320,7 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
         try:
             return self._source.target(index, label)
         except Exception as e:
-            if self._loader.on_error == "raise":
+            if self._loader.on_error == "raise" or is_interrupt(e):
                 raise
             return _Broken(e)
 
@@ -334,7 +418,9 @@ class _Replacer:
             other = replacement(seed, epoch, error.index, occurrence, attempt, self._source.size)
             try:
                 target = self._load(other, position, attempt)
-            except Exception:
+            except Exception as e:
+                if is_interrupt(e):
+                    raise
                 continue  # recorded when its own turn comes
             self._note(error, "replaced", other)
             self._targets[position] = target
@@ -364,7 +450,9 @@ class _Replacer:
             random.seed(seed)  # which some of torchvision's transforms draw from
             try:
                 image, _ = leaf.dataset[local]
-            except Exception:
+            except Exception as e:
+                if is_interrupt(e):
+                    raise
                 return False  # neither can it; the core's error says more
             finally:
                 random.setstate(before)

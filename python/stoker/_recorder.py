@@ -16,7 +16,7 @@ import zlib
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch.utils.data import BatchSampler, IterableDataset
@@ -72,12 +72,46 @@ def _checksum(crc: int, batch: Any) -> int:
     return zlib.crc32(data, crc)
 
 
+class Place(NamedTuple):
+    """How far a pass has come: of the batches that were had, or that raised."""
+
+    batches: int = 0
+    samples: int = 0
+    checksum: int = 0
+    raised: int = 0
+
+
+class _Drawn(NamedTuple):
+    """A batch that the sampler gave; ``number``: within the epoch."""
+
+    number: int
+    checksum: int
+    samples: int
+    batch: Any
+
+
+class Kept(NamedTuple):
+    """A batch that is made, and that ``next`` has not returned yet."""
+
+    before: Place
+    data: Any
+
+
+# Note [What a signal's handler raises]
+# It may come between any two steps of what ``next`` does. A batch shall then be neither lost nor
+# given twice, and the state must count it exactly when ``next`` has returned it. So each step changes
+# one thing, from which the others follow: ``place`` is one object, and what is older than it is put
+# away by number; a batch that is made is kept until the one store before ``return``. What is left: an
+# exception out of the user's own code (a sampler that is in the midst of a step, an iterable dataset,
+# torch's worker processes) has that code's effects; a sampler in the midst of a step is not asked
+# again.
 class Run:
-    """One pass over the index sampler.
+    """One pass over the index sampler. See Note [What a signal's handler raises].
 
     Attributes:
         batches, samples, checksum: of the batches that the consumer has had, or that raised.
         raised: how many of them raised.
+        kept: the batch that the consumer gets next, where it is made already; it has not been had.
         finished: the consumer has had all.
         generators: those that the sampler may draw from, by name, as the pass began.
         offset: how many samples of the epoch, of all ranks, had been had before this pass.
@@ -92,14 +126,16 @@ class Run:
         recorder = loader._recorder
         self._resume = resume = recorder.resume
         self.generators = generators(loader)
-        self.batches = self.samples = self.checksum = self.raised = 0
+        self._place = Place()  # behind the kept one
+        self.kept: Kept | None = None
         self.finished = False
         self.base_seed, self.epoch = 0, 0
         self.on_skip: Callable[[Any], None] | None = None
-        self._drawn: deque[tuple[int, int, Any]] = deque()  # checksum, samples, indices of those ahead
-        self._crc = 0
-        self.begun = self._restored = False
-        self._refused: StateError | None = None
+        self._drawn: deque[_Drawn] = deque()  # those ahead
+        self.given = 0  # how many batches of the epoch this has given, those before a resume included
+        self._drawing = False  # the sampler is in the midst of a step
+        self.begun = self._restored = self._resumed = False
+        self._refused: Exception | None = None
         self.offset = int(resume["offset"]) if resume else 0
         if resume:
             set_generators(self.generators, resume, "before")
@@ -117,6 +153,27 @@ class Run:
     def __iter__(self) -> Iterator[Any]:
         return self
 
+    @property
+    def _had(self) -> Place:
+        kept = self.kept
+        return self._place if kept is None else kept.before
+
+    @property
+    def batches(self) -> int:
+        return self._had.batches
+
+    @property
+    def samples(self) -> int:
+        return self._had.samples
+
+    @property
+    def checksum(self) -> int:
+        return self._had.checksum
+
+    @property
+    def raised(self) -> int:
+        return self._had.raised
+
     def __next__(self) -> Any:
         if self._refused is not None:
             raise self._refused
@@ -127,8 +184,27 @@ class Run:
             except StateError as e:
                 self._refused = e
                 raise
+            except BaseException:
+                self._refused = _interrupted()
+                raise
+        self._put_away()
+        ahead = self.given - self._place.batches
+        if ahead >= len(self._drawn):
+            self._draw()
+        batch = self._drawn[ahead].batch
+        self.given += 1
+        return batch
+
+    def _draw(self) -> None:
+        if self._drawing:
+            self._refused = _interrupted()
+            raise self._refused
+        self._drawing = True
         try:
             batch = next(self._inner)
+        except Exception:  # the sampler's own; StopIteration as well
+            self._drawing = False
+            raise
         finally:
             if self._resume is not None and not self._restored:
                 # Behind what the sampler drew for its first step, which may have been this one.
@@ -137,12 +213,24 @@ class Run:
         if self._batched and not hasattr(batch, "__len__"):
             batch = list(batch)
         self._note(batch)
-        return batch
+        self._drawing = False
+
+    def give_again(self, number: int) -> None:
+        """The batch of this number is the next that this gives: an exception kept it from being taken."""
+        self.given = min(self.given, number)
 
     def _note(self, batch: Any) -> None:
-        self._crc = _checksum(self._crc, batch)
+        last = self._drawn[-1] if self._drawn else None
+        number, crc = (
+            (last.number + 1, last.checksum) if last else (self._place.batches, self._place.checksum)
+        )
         samples = len(batch) if self._batched else 1
-        self._drawn.append((self._crc, samples, batch))
+        self._drawn.append(_Drawn(number, _checksum(crc, batch), samples, batch))
+
+    def _put_away(self) -> None:
+        """What the place is behind already."""
+        while self._drawn and self._drawn[0].number < self._place.batches:
+            self._drawn.popleft()
 
     def _begin(self) -> None:
         resume = self._resume
@@ -166,11 +254,14 @@ class Run:
                     f"the state is {resume['batches']:,} batches into its epoch, but the sampler gave only "
                     f"{done:,}"
                 ) from None
-            skipped = self.delivered()
+            skipped = self.oldest()
+            self.delivered()
             if self.on_skip is not None:
                 self.on_skip(skipped)
         if own:
             _check_replayed(self.checksum, resume)
+        self.given = self._place.batches
+        self._resumed = True
         recorder = self._loader()._recorder
         if recorder.resume is resume:
             recorder.resume = None
@@ -193,24 +284,43 @@ class Run:
     @property
     def has_still_to_resume(self) -> bool:
         """It begins from a state, and has not gone there yet."""
-        return self._resume is not None and not self.begun
+        return self._resume is not None and not self._resumed
 
-    def delivered(self) -> Any:
-        """The consumer has had the oldest batch drawn; returns its indices."""
-        self.checksum, samples, batch = self._drawn.popleft()
-        self.samples += samples
-        self.batches += 1
-        return batch
+    def delivered(self, raised: bool = False) -> None:
+        """The consumer has had the oldest batch drawn, or is about to get it (``kept``); or it raised."""
+        self._put_away()
+        oldest, place = self._drawn[0], self._place
+        self._place = Place(
+            place.batches + 1, place.samples + oldest.samples, oldest.checksum, place.raised + raised
+        )
+        self._put_away()
+
+    def keep(self, data: Any) -> None:
+        """The oldest batch drawn is made: it is delivered as soon as it is not ``kept`` any more."""
+        self.kept = Kept(self._place, data)
+        self.settle()
+
+    def settle(self) -> None:
+        """What keep does, to its end."""
+        if self.kept is not None and self.kept.before is self._place:
+            self.delivered()
+
+    @property
+    def number(self) -> int:
+        """Of the batch that is to be made next."""
+        return self._place.batches
 
     @property
     def has_drawn(self) -> bool:
-        """The batch that the consumer gets next is drawn."""
+        """The batch that is to be made next is drawn."""
+        self._put_away()
         return bool(self._drawn)
 
     def oldest(self) -> Any:
-        """The indices of the batch that the consumer gets next, which is drawn; None: its place in an
-        iterable dataset has none."""
-        return self._drawn[0][2]
+        """The indices of the batch that is to be made next, which is drawn; None: its place in an iterable
+        dataset has none."""
+        self._put_away()
+        return self._drawn[0].batch
 
     def _resharded(self) -> Iterator[Any]:
         """Batches of what is left of the epoch behind ``offset``, dealt to the present ranks anew."""
@@ -237,6 +347,13 @@ class Run:
             missing = -len(left) % ranks
             left += (left * (missing // len(left) + 1))[:missing]
         return iter(left[sampler.rank :: ranks])
+
+
+def _interrupted() -> RuntimeError:
+    return RuntimeError(
+        "this iterator was interrupted while its sampler was in the midst of a step, and nobody knows which "
+        "batch comes next: make a new one (the loader's state_dict() knows what has been had)"
+    )
 
 
 def _check_replayed(checksum: int, resume: dict[str, Any]) -> None:

@@ -104,8 +104,11 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
     Its place in the epoch is in ``state_dict()``, and ``load_state_dict()`` goes back there, as with
     torchdata's StatefulDataLoader: see there.
 
-    Threads: iterate from one thread at a time. Fork: an iterator belongs to the process that made it
-    and is refused elsewhere; a loader inherited over a fork makes new ones.
+    Threads: iterate from one thread at a time; a second one gets RuntimeError. Where the system refuses
+    threads, those that there are do the work, if need be the calling one. Signals: a handler may raise
+    anywhere in ``next()``; a batch counts as had, in ``state_dict()``, exactly when that has returned it.
+    Fork: an iterator belongs to the process that made it and is refused elsewhere; a loader inherited over
+    a fork makes new ones.
     """
 
     def __init__(

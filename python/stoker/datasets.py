@@ -46,7 +46,8 @@ class NativeDataset(Dataset[tuple[torch.Tensor, Any]]):
             list. None leaves the image as it is. With a callable, PyTorch's workers run it, and the
             core runs what stands before it there.
         target_transform: a Python callable, called for each label in the consumer's thread.
-        max_pixels: larger images raise DataError before anything is allocated for them.
+        max_pixels: larger images raise DataError before anything is allocated for them; and so do files of
+            more than 18 bytes for each of these pixels and 64 MB, which no image can fill.
     """
 
     def __init__(

@@ -82,7 +82,7 @@ def loader():
     return DataLoader(dataset, 4, sampler=[i % 12 for i in range(400)], num_workers=3)
 before = me.num_threads()
 list(loader())
-alone = max(me.num_threads(), before + 3)  # oneTBB starts its threads when it needs them
+alone = max(me.num_threads(), before + 3)  # threads are made when they are needed
 one, two = loader(), loader()
 for _ in zip(one, two):
     assert me.num_threads() <= alone

@@ -311,7 +311,7 @@ for epoch in range(25):
         labels(loader(workers=2))
     if epoch == 4:
         before, memory = threads(), resident()
-most = max(before, start + 4)  # oneTBB starts its threads when it needs them
+most = max(before, start + 4)  # threads are made when they are needed
 assert threads() <= most, (before, threads())
 assert before <= 4 + 2 + torch.get_num_threads(), before
 assert resident() - memory < 25e6, resident() - memory

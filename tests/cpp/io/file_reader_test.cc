@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "support/failing_calls.h"
 #include "support/test_images.h"
 
 namespace stoker {
@@ -148,6 +149,35 @@ TEST_F(FileReader, APipeFailsInPlaceOfWaitingForItsWriter) {
     rescue = UniqueFd(open(path.c_str(), O_RDWR));
   }
   EXPECT_NE(reason.get().find("not a regular file"), std::string::npos);
+}
+
+// Without a descriptor left, OpenFile asks for room and tries again, for as long as it is told to.
+TEST_F(FileReader, AsksForRoomWhereThereIsNoDescriptorLeft) {
+  if (!testing::CountsSystemCalls()) GTEST_SKIP() << "the sanitizer replaces the calls itself";
+  const std::string path = folder_.Write("file", SomeBytes(10));
+  for (const int error : {EMFILE, ENFILE}) {
+    int asked = 0;
+    testing::FailCall(testing::SystemCall::kOpen, 0, true, error);
+    const UniqueFd fd = OpenFile(path.c_str(), [&](int attempt) {
+      EXPECT_EQ(attempt, asked++);
+      if (attempt == 2) testing::StopFailingCalls();
+      return true;
+    });
+    EXPECT_TRUE(fd.valid());
+    EXPECT_EQ(asked, 3);
+    testing::FailCall(testing::SystemCall::kOpen, 0, true, error);
+    EXPECT_THROW(OpenFile(path.c_str(), [](int) { return false; }), StageError);
+    testing::StopFailingCalls();
+  }
+  EXPECT_THROW(OpenFile((path + "x").c_str(), [](int) { return true; }), StageError);
+}
+
+TEST_F(FileReader, AnOpenThatASignalInterruptsIsTriedAgain) {
+  if (!testing::CountsSystemCalls()) GTEST_SKIP() << "the sanitizer replaces the calls itself";
+  const std::string path = folder_.Write("file", SomeBytes(10));
+  testing::FailCall(testing::SystemCall::kOpen, 0, false, EINTR);
+  EXPECT_TRUE(OpenFile(path.c_str()).valid());
+  EXPECT_TRUE(testing::StopFailingCalls());
 }
 
 TEST_F(FileReader, UniqueFdClosesOnceAndMoves) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -13,6 +14,9 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "support/executors.h"
+#include "support/processes.h"
 
 namespace stoker {
 namespace {
@@ -182,6 +186,30 @@ TEST(HostBlock, FreesItselfOnceUnlessReleased) {
     EXPECT_EQ(block.data(), nullptr);
   }
   EXPECT_EQ(frees, 2);
+}
+
+// A thread of the parent may be at the pool as it forks; then nobody will ever leave it in the
+// child.
+TEST(RecyclingAllocator, AForkedChildFreesABlockWhateverTheParentsThreadsDo) {
+  if (testing::kThreadSanitizer) GTEST_SKIP() << "no forks of threads under this sanitizer";
+  RecyclingAllocator allocator(4);
+  std::atomic<bool> stop{false};
+  std::thread busy([&] {
+    while (!stop) allocator.Allocate(100);
+  });
+  int good = 0;
+  for (int i = 0; i < 50; ++i) {
+    HostBlock block = allocator.Allocate(1000);
+    good += testing::ReturnedByFork([&] {
+              block = HostBlock();
+              return 7;
+            }) == 7
+                ? 1
+                : 0;
+  }
+  stop = true;
+  busy.join();
+  EXPECT_EQ(good, 50);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "pipeline/load_sample.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "codec/limits.h"
 #include "support/ops.h"
 #include "support/reference_ops.h"
 #include "support/test_images.h"
@@ -226,6 +228,39 @@ TEST(SampleWorkerTest, RefusesMorePixelsThanThePlanAllows) {
   SampleWorker worker(plan);
   EXPECT_NO_THROW(worker.Prepare(testing::Span(MakeJpeg(Picture(64, 48))), {}));
   EXPECT_THROW(worker.Prepare(testing::Span(MakeJpeg(Picture(64, 49))), {}), StageError);
+}
+
+// A file that no image could fill is refused by its size, before there is memory for it.
+TEST(SampleWorkerTest, AFileTooLargeForAnyImageIsNotRead) {
+  SamplePlan plan;
+  plan.decode.limits.max_pixels = 1000;
+  const TemporaryFolder folder;
+  const std::string path = folder.Write("huge.jpg", {0xFF, 0xD8});
+  const int64_t most = MaxFileBytes(plan.decode.limits);
+  SampleWorker worker(plan);
+  for (const int64_t bytes : {most, most + 1, int64_t{1} << 42}) {
+    ASSERT_EQ(truncate(path.c_str(), bytes), 0);  // sparse
+    try {
+      worker.PrepareFile(path, {});
+      FAIL() << bytes;
+    } catch (const StageError& e) {
+      EXPECT_EQ(e.stage(), bytes > most ? Stage::kRead : Stage::kDecode) << e.what();
+      const std::string said = e.what();
+      EXPECT_EQ(said.find(std::to_string(bytes)) != std::string::npos, bytes > most) << said;
+      EXPECT_EQ(said.find(std::to_string(most)) != std::string::npos, bytes > most) << said;
+    }
+  }
+  const Bytes bytes(static_cast<size_t>(most) + 1, 'x');  // that somebody has in memory already
+  EXPECT_THROW(worker.Prepare(testing::Span(bytes), {}), StageError);
+}
+
+TEST(SampleWorkerTest, TheLargestFileFollowsThePixelsAndNeverWraps) {
+  DecodeLimits limits;
+  EXPECT_EQ(MaxFileBytes(limits), limits.max_pixels * kMaxBytesPerPixel + kMaxOtherBytes);
+  limits.max_pixels = INT64_MAX;
+  EXPECT_GT(MaxFileBytes(limits), INT64_MAX - (int64_t{1} << 10));
+  limits.max_pixels = -1;
+  EXPECT_EQ(MaxFileBytes(limits), kMaxOtherBytes);
 }
 
 }  // namespace

@@ -151,7 +151,7 @@ TEST_F(LoaderLifetimeTest, ManyEpochsTakeNoMoreThreadsAndMemory) {
     run_epoch(MakeLoader(2).get(), epoch);
   }
   EXPECT_EQ(allocator_->fresh_blocks(), fresh_blocks);
-  // oneTBB starts its threads when it needs them; the process may have asked for 8 before.
+  // Threads are made when they are needed; the process may have asked for 8 before.
   EXPECT_LE(threads(), threads_before + 8);
 }
 

@@ -20,7 +20,7 @@ using testing::WatchedExecutor;
 class LoaderPendingTest : public LoaderTest {
  protected:
   // Expects the pending samples to be these, by index and path.
-  static void ExpectPending(const Loader& loader,
+  static void ExpectPending(Loader& loader,
                             const std::vector<std::pair<int64_t, std::string>>& expected) {
     const std::vector<PendingSample> pending = loader.Pending();
     ASSERT_EQ(pending.size(), expected.size());

@@ -15,6 +15,18 @@ TEST(OccurrenceCounterTest, CountsEachIndexForItselfBeyondAByte) {
   EXPECT_EQ(counter.CountBefore(1), 0U);
 }
 
+TEST(OccurrenceCounterTest, TakesBackWhatItCounted) {
+  OccurrenceCounter counter;
+  counter.Reset(1);
+  for (uint32_t count = 0; count < 600; ++count) {
+    for (uint32_t n = 0; n < count % 7; ++n) counter.CountBefore(0);
+    for (uint32_t n = 0; n < count % 7; ++n) counter.TakeBack(0);
+    ASSERT_EQ(counter.CountBefore(0), count);
+  }
+  for (uint32_t count = 600; count > 0; --count) counter.TakeBack(0);
+  EXPECT_EQ(counter.CountBefore(0), 0U);
+}
+
 TEST(OccurrenceCounterTest, ResetForgetsFewAndMany) {
   OccurrenceCounter counter;
   counter.Reset(2);

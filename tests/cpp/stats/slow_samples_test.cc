@@ -7,6 +7,8 @@
 #include <random>
 #include <thread>
 
+#include "support/allocation_counter.h"
+
 namespace stoker {
 namespace {
 
@@ -41,6 +43,14 @@ TEST(SlowSamples, AnIndexStandsOnceWithItsSlowestTime) {
   EXPECT_EQ(kept[0].index, 42);
   EXPECT_EQ(kept[0].total_ns(), 9);
   EXPECT_EQ(kept[1].index, 43);
+}
+
+TEST(SlowSamples, OfferingAllocatesNothing) {
+  if (!testing::CountsAllocations()) GTEST_SKIP() << "the sanitizer has its own allocator";
+  SlowSamples samples;
+  const size_t before = testing::AllocationCount();
+  for (int64_t i = 0; i < 100; ++i) samples.Offer({i % 30, {i, i, i}, {}});
+  EXPECT_EQ(testing::AllocationCount(), before);
 }
 
 TEST(SlowSamples, MayBeReadWhileOneOffers) {

@@ -26,9 +26,7 @@ inline constexpr std::chrono::seconds kStuck{60};
 
 enum class ExecutorKind { kThreads, kShared };
 
-// oneTBB is left out under the thread sanitizer: its library is not instrumented.
 inline std::vector<ExecutorKind> ExecutorKinds() {
-  if (kThreadSanitizer) return {ExecutorKind::kThreads};
   return {ExecutorKind::kThreads, ExecutorKind::kShared};
 }
 
