@@ -2,7 +2,9 @@
 #include <torch/csrc/utils/pybind.h>
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -26,13 +28,20 @@ using Source = std::pair<std::string, std::string>;  // path, prefix
 
 std::shared_ptr<DecodeIndex> MakeIndex(const std::string& samples_root,
                                        const std::vector<Source>& sources, bool record,
-                                       const std::string& index_root, double share) {
+                                       const std::string& index_root, double share,
+                                       const std::optional<std::string>& key,
+                                       const std::string& no_key) {
   DecodeIndexOptions options;
   options.samples_root = samples_root;
   for (const auto& [path, prefix] : sources) options.sources.push_back({path, prefix});
   options.record = record;
   options.index_root = index_root;
   options.share = share;
+  if (key) {
+    if (key->size() != kIndexKeyBytes) throw py::value_error("key must have 16 bytes");
+    std::memcpy(&options.key.emplace(), key->data(), kIndexKeyBytes);
+  }
+  options.no_key = no_key;
   return {new DecodeIndex(std::move(options)), [](DecodeIndex* index) {
             // Its end waits for a disk, with which Python has nothing to do.
             if (PyGILState_Check() != 0) {
@@ -102,7 +111,7 @@ void BindBuilder(py::module_* m) {
                            [&](const std::string& path, size_t) { return builder.Build(path); }));
           },
           py::arg("table"), py::arg("first"), py::arg("last"), NoGil())
-      // ([checkpoints, size only, unknown, small, 0], failures, the files' bytes)
+      // ([checkpoints, size only, unknown, small, 0, others'], failures, the files' bytes)
       .def(
           "survey",
           [](IndexBuilder& builder, const SampleTable& table, size_t first, size_t last) {
@@ -167,7 +176,8 @@ void BindIndex(py::module_* m) {
   py::register_exception<IndexError>(*m, "IndexError", PyExc_OSError);
   py::class_<DecodeIndex, std::shared_ptr<DecodeIndex>>(*m, "DecodeIndex")
       .def(py::init(&MakeIndex), py::arg("samples_root"), py::arg("sources"), py::arg("record"),
-           py::arg("index_root"), py::arg("share") = kIndexShare, NoGil())
+           py::arg("index_root"), py::arg("share") = kIndexShare, py::arg("key") = py::none(),
+           py::arg("no_key") = "", NoGil())
       .def("flush", &DecodeIndex::Flush, py::arg("wait") = false, NoGil())
       .def("refresh", &DecodeIndex::Refresh, NoGil())
       .def("compact_to", &DecodeIndex::CompactTo, py::arg("table"), NoGil())
@@ -194,14 +204,15 @@ void BindIndex(py::module_* m) {
             return std::pair(covered, count);
           },
           py::arg("table"), py::arg("count"), NoGil());
-  // (state in words, or "" where it is good; root)
+  // (state in words, or "" where it is good; root; whether it is one that is made anew)
   m->def(
       "index_root",
       [](const std::string& path) {
         IndexState state = IndexState::kMissing;
-        const auto reader = IndexReader::Open(path, &state);
-        return std::pair<std::string, py::bytes>(reader ? "" : IndexStateText(state),
-                                                 py::bytes(reader ? reader->root() : ""));
+        const auto reader = IndexReader::Open(path, IndexKey{}, &state);
+        return std::tuple<std::string, py::bytes, bool>(
+            reader ? "" : IndexStateText(state), py::bytes(reader ? reader->root() : ""),
+            state == IndexState::kDamaged || state == IndexState::kOlder);
       },
       py::arg("path"));
   BindBuilder(m);

@@ -39,6 +39,7 @@ class DecodeIndexTest : public ::testing::Test {
     options.sources = {{path, ""}};
     options.record = true;
     options.index_root = "/data";
+    options.key = kTestKey;
     return options;
   }
   DecodeIndexOptions Options() const { return Options(path_); }
