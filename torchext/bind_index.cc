@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 
 #include "base/error.h"
 #include "bind.h"
+#include "errors.h"
 #include "io/index_reader.h"
 #include "io/index_writer.h"
 #include "io/sample_table.h"
@@ -173,7 +175,16 @@ void BindIndex(py::module_* m) {
   using NoGil = py::call_guard<py::gil_scoped_release>;
   m->attr("index_share") = kIndexShare;
   m->def("hash_name", [](const std::string& path) { return HashName(path); }, py::arg("path"));
-  py::register_exception<IndexError>(*m, "IndexError", PyExc_OSError);
+  // Its text has a file's name in it.
+  static const py::handle index_error =
+      py::exception<IndexError>(*m, "IndexError", PyExc_OSError).release();
+  py::register_exception_translator([](std::exception_ptr e) {
+    try {
+      if (e) std::rethrow_exception(std::move(e));
+    } catch (const IndexError& error) {
+      PyErr_SetObject(index_error.ptr(), Text(error.what()).ptr());
+    }
+  });
   py::class_<DecodeIndex, std::shared_ptr<DecodeIndex>>(*m, "DecodeIndex")
       .def(py::init(&MakeIndex), py::arg("samples_root"), py::arg("sources"), py::arg("record"),
            py::arg("index_root"), py::arg("share") = kIndexShare, py::arg("key") = py::none(),
@@ -182,7 +193,7 @@ void BindIndex(py::module_* m) {
       .def("refresh", &DecodeIndex::Refresh, NoGil())
       .def("compact_to", &DecodeIndex::CompactTo, py::arg("table"), NoGil())
       .def_property_readonly("recording", &DecodeIndex::recording)
-      .def_property_readonly("problem", &DecodeIndex::problem)
+      .def_property_readonly("problem", [](const DecodeIndex& i) { return Text(i.problem()); })
       .def("sources",
            [](const DecodeIndex& index) {
              py::list list;

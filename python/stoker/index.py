@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import _C
 from ._index_key import open_index as open_with_key
+from ._printable import printable_name
 
 FILE_NAME = "stoker.index"
 """What ``stoker index DIR`` calls the index that it leaves in DIR."""
@@ -103,7 +104,7 @@ def _in_file(file: bytes, real: bytes, new: Location) -> Location:
     if made_anew:
         return new
     if problem:
-        raise ValueError(f"{os.fsdecode(file)} {problem}")
+        raise ValueError(f"{printable_name(os.fsdecode(file))} {problem}")
     return Location(file, index_root, _below(real, index_root or _real(os.path.dirname(file))) or b"")
 
 
@@ -129,7 +130,7 @@ def named(root: bytes, path: str | os.PathLike[str]) -> Location:
     """
     file = os.path.abspath(os.fsencode(path))
     if os.path.isdir(file):
-        raise ValueError(f"index: {os.fsdecode(file)} is a folder, not an index file")
+        raise ValueError(f"index: {printable_name(os.fsdecode(file))} is a folder, not an index file")
     real = _real(root)
     return _in_file(file, real, Location(file, real, b""))
 

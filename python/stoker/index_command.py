@@ -16,6 +16,7 @@ from . import _C
 from ._cpus import usable_cores
 from ._files import image_paths
 from ._index_key import open_index
+from ._printable import printable, printable_name
 from .bench import workload_transform
 from .datasets import MAX_PIXELS
 from .index import Location, estimate_savings, key_file, left_in, named
@@ -126,7 +127,7 @@ def _open(folder: Path, out: Path | None, record: bool) -> tuple[_C.SampleTable,
     table.shrink_to_fit()
     location = left_in(root) if out is None else named(root, out)
     if not record and not os.path.exists(location.path):
-        raise FileNotFoundError(f"{os.fsdecode(location.path)} does not exist: make it with stoker index")
+        raise FileNotFoundError(f"{printable_name(os.fsdecode(location.path))} does not exist: make it with stoker index")
     index = open_index(key_file(), table.root, [location.source], record, location.root)
     return table, index, location
 
@@ -258,7 +259,7 @@ def info(folder: Path, out: Path | None = None, workers: int | None = None) -> I
     path = os.fsdecode(location.path)
     (source,) = index.sources()
     if not source["good"]:
-        raise ValueError(f"{path} {source['state']}")
+        raise ValueError(f"{printable_name(path)} {source['state']}")
     survey = _Survey(table, index)
     survey.run("survey", workers, None)
     savings = {}
@@ -315,7 +316,7 @@ def render_build(report: BuildReport) -> str:
         lines.append(f"  {report.just_changed:,} changed a moment ago: run the command again for them")
     if report.merged:
         lines.append("  merged into one block, without entries of files that are gone")
-    return "\n".join([*lines, *_failure_lines(report.failures)])
+    return "\n".join(map(printable, [*lines, *_failure_lines(report.failures)]))
 
 
 _OTHERS = "This user's key has not made them, or they are damaged: stoker index DIR makes them anew."
@@ -337,7 +338,7 @@ def render_verify(report: VerifyReport) -> str:
         f" {report.size_only:,} have their size only · {report.small:,} are too small for an entry"
         f" · {report.seconds:.1f} s",
     ]
-    return "\n".join([*lines, *_failure_lines(report.failures)])
+    return "\n".join(map(printable, [*lines, *_failure_lines(report.failures)]))
 
 
 _WORKLOADS = {"W1": "RandomResizedCrop(224)", "W2": "Resize(256) + CenterCrop(224)"}
@@ -358,4 +359,4 @@ def render_info(report: InfoReport) -> str:
         lines.append(f"  not used    entries of {report.others:,} images. {_OTHERS}")
     for workload, saved in report.savings.items():
         lines.append(f"  saves       {saved:.0%} of the entropy decoding of {_WORKLOADS[workload]}")
-    return "\n".join([*lines, *_failure_lines(report.failures)])
+    return "\n".join(map(printable, [*lines, *_failure_lines(report.failures)]))

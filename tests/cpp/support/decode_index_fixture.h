@@ -14,6 +14,7 @@
 
 #include "codec/jpeg/checkpoints.h"
 #include "pipeline/decode_index.h"
+#include "support/index_files.h"
 #include "support/test_images.h"
 
 namespace stoker::testing {
