@@ -26,7 +26,9 @@ def image_paths(folder: Path) -> Iterator[bytes]:
                 none = False
                 yield os.path.join(parent, name)
     if none:
-        raise FileNotFoundError(f"no images below {printable_name(str(folder))} (by name: {', '.join(IMG_EXTENSIONS)})")
+        raise FileNotFoundError(
+            f"no images below {printable_name(str(folder))} (by name: {', '.join(IMG_EXTENSIONS)})"
+        )
 
 
 def find_images(folder: Path) -> list[str]:

@@ -14,7 +14,8 @@ from html import escape
 # Control characters, what changes the direction or the place of others, and surrogates, which Python
 # stands in for bytes that are no text (PEP 383).
 _UNPRINTABLE = (
-    "\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb"
 )
 _FIND = re.compile(f"[{_UNPRINTABLE}]")
 _FIND_IN_NAME = re.compile(rf"[{_UNPRINTABLE}\\]")
@@ -65,5 +66,5 @@ def name_of(printed: str) -> str:
 
 
 def json_printable(text: str) -> str:
-    r"""A JSON text with such characters as JSON's own ``\uXXXX``: valid UTF-8, and what it says is the same."""
+    r"""A JSON text with such characters as JSON's own ``\uXXXX``: valid UTF-8, with the same meaning."""
     return _FIND.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

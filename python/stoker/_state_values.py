@@ -42,12 +42,10 @@ def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **{
-        name: (_is_count, "a count")
-        for name in (
-            "batches", "samples", "raised", "offset", "epoch", "rank", "loader_epoch", "errors", "num_workers",
-        )
-    },
+    **dict.fromkeys(
+        ("batches", "samples", "raised", "offset", "epoch", "rank", "loader_epoch", "errors", "num_workers"),
+        (_is_count, "a count"),
+    ),
     "world_size": (lambda value: _is_count(value) and value > 0, "a number of ranks"),
     "checksum": (lambda value: _is_int(value) and 0 <= value < 2**32, "a checksum of 32 bits"),
     "base_seed": (lambda value: _is_int(value) and 0 <= value < 2**63, "a seed of 63 bits"),
@@ -57,7 +55,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "batch_size": (_or_none(_is_count), "a count or nothing"),
     "dataset_size": (_or_none(_is_count), "a count or nothing"),
     "sampler": (lambda value: isinstance(value, str), "the name of a class"),
-}  # fmt: skip
+}
 
 
 def check_values(state: Mapping[str, Any], generators: Mapping[str, torch.Generator], epoch: Any) -> None:

@@ -180,7 +180,9 @@ class ImageFolder(NativeDataset):
             raise FileNotFoundError(f"{printable_name(self.root)} is not a folder")
         self.classes = sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir())
         if not self.classes:
-            raise FileNotFoundError(f"{printable_name(self.root)} has no class folders (one folder for each class)")
+            raise FileNotFoundError(
+                f"{printable_name(self.root)} has no class folders (one folder for each class)"
+            )
         self.class_to_idx = {name: label for label, name in enumerate(self.classes)}
         valid = is_valid_file or (lambda path: path.lower().endswith(IMG_EXTENSIONS))
         table = _C.SampleTable(os.fsencode(self.root))
@@ -196,8 +198,9 @@ class ImageFolder(NativeDataset):
                 empty.append(name)
         if empty and not allow_empty:
             raise FileNotFoundError(
-                f"no image found for {len(empty)} of the {len(self.classes)} classes in {printable_name(self.root)}: "
-                f"{', '.join(empty[:5])}{' …' if len(empty) > 5 else ''} "
+                f"no image found for {len(empty)} of the {len(self.classes)} classes in "
+                f"{printable_name(self.root)}: "
+                f"{', '.join(map(printable_name, empty[:5]))}{' …' if len(empty) > 5 else ''} "
                 f"(taken for images: {', '.join(IMG_EXTENSIONS)})"
             )
         super().__init__(table, transform, target_transform, max_pixels)

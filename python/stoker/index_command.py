@@ -127,7 +127,9 @@ def _open(folder: Path, out: Path | None, record: bool) -> tuple[_C.SampleTable,
     table.shrink_to_fit()
     location = left_in(root) if out is None else named(root, out)
     if not record and not os.path.exists(location.path):
-        raise FileNotFoundError(f"{printable_name(os.fsdecode(location.path))} does not exist: make it with stoker index")
+        raise FileNotFoundError(
+            f"{printable_name(os.fsdecode(location.path))} does not exist: make it with stoker index"
+        )
     index = open_index(key_file(), table.root, [location.source], record, location.root)
     return table, index, location
 

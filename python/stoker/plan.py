@@ -44,7 +44,11 @@ class Plan:
     inline: str = ""
 
     def __str__(self) -> str:
-        where = "native" if self.native else f"Python (torch's own iteration), because\n  {printable(self.reason)}"
+        where = (
+            "native"
+            if self.native
+            else f"Python (torch's own iteration), because\n  {printable(self.reason)}"
+        )
         if self.inline:
             where += f"\n  → {printable(self.inline)}"
         width = max(11, *(len(name) + 1 for name, _ in self.parts)) if self.parts else 11

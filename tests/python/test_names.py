@@ -1,4 +1,4 @@
-"""Names and texts from outside: printed with escapes, kept as they are for programs, and never more than a sample's failure."""
+"""Names and texts from outside: with escapes for people, as they are for programs."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ from stoker._printable import html_text, json_printable, name_of, printable, pri
 from stoker.errors import DataError as Raised
 
 NAMES = [
-    b"new\nline", b"esc\x1b[31m", b"\xff\xfebytes", b"back\\slash", b"quotes'\"", b"%s%d{x}", b"[red]markup[/red]",
-    b"<b>&amp;", "over\u202eride".encode(), "zero\u200bwidth".encode(), b"\xc2\x9b31m", b"tab\tr\r",
-    "\u00fcml\u00e4ut \u96ea".encode(), b"\xed\xa0\x80", b"x" * 251, b"\\x1b", b"\xe2\x80", b"\x7f",
+    b"new\nline", b"esc\x1b[31m", b"\xff\xfebytes", b"back\\slash", b"quotes'\"", b"%s%d{x}",
+    b"[red]markup[/red]", b"<b>&amp;", "over\u202eride".encode(), "zero\u200bwidth".encode(),
+    b"\xc2\x9b31m", b"tab\tr\r", "\u00fcml\u00e4ut \u96ea".encode(), b"\xed\xa0\x80", b"x" * 251,
+    b"\\x1b", b"\xe2\x80", b"\x7f",
 ]  # fmt: skip
 
 
 def is_printable(text: str) -> bool:
     text.encode()  # no surrogate
-    odd = [c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in "\u202e\u2066\u200b"]
+    odd = [
+        c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in "\u202e\u2066\u200b"
+    ]
     return odd in ([], ["\n"] * len(odd))
 
 
@@ -81,7 +84,7 @@ def test_errors_print_and_open(odd_files: list[bytes], native: bool, workers: in
             next(iterator)
         assert is_printable(str(raised.value))
         assert os.fsencode(raised.value.path) == path
-        assert open(raised.value.path, "rb").read() == b"no image"
+        assert Path(raised.value.path).read_bytes() == b"no image"
 
 
 class _Wrapped(torch_data.Dataset[Any]):
@@ -193,7 +196,9 @@ def test_an_index_file_of_such_a_name(odd_folder: bytes, tmp_path: Path) -> None
         DataLoader(ImageFolder(os.fsdecode(odd_folder), [T.CenterCrop(8)]), 4, index=os.fsdecode(odd_folder))
     assert is_printable(str(raised.value))
     file = os.fsdecode(os.fsencode(tmp_path) + b"/no such\xff/x")
-    loader = DataLoader(ImageFolder(os.fsdecode(odd_folder), [T.CenterCrop(8)]), 4, index=file, on_error="skip")
+    loader = DataLoader(
+        ImageFolder(os.fsdecode(odd_folder), [T.CenterCrop(8)]), 4, index=file, on_error="skip"
+    )
     list(loader)
     assert is_printable(str(loader.plan()))
 
@@ -201,7 +206,9 @@ def test_an_index_file_of_such_a_name(odd_folder: bytes, tmp_path: Path) -> None
 def test_prometheus_is_utf8() -> None:
     loader = DataLoader(_Raises(), 1, sampler=[len(REASONS) + 1])
     list(loader)
-    text = stoker.to_prometheus({"a\x1b\udcff\\\"\n": loader.stats()}) if hasattr(stoker, "to_prometheus") else ""
+    text = (
+        stoker.to_prometheus({'a\x1b\udcff\\"\n': loader.stats()}) if hasattr(stoker, "to_prometheus") else ""
+    )
     assert is_printable(text)
 
 

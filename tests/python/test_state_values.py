@@ -1,4 +1,4 @@
-"""What claims to be a state: it is refused with a StateError that leaves the loader as it was, or it works."""
+"""What claims to be a state works, or is refused with a StateError and leaves the loader as it was."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def state_of(kind: str, images: ImageList, cut: int) -> dict[str, Any]:
 
 
 ODD: list[Any] = [
-    None, True, False, -1, 0, 1, 7, 2**31, 2**62, 2**63, 2**64, 10**400, -(10**400), 0.5, float("nan"), float("inf"),
-    "", "x", "RandomSampler", "AAAA", "\ud800", b"x", [], [1], {}, {"a": 1}, {"default": None}, {"default": {}},
-    {"default": {"before": "AAAA"}}, {"default": {"before": 3}}, {1: {"before": "AAAA"}}, (), {1, 2}, object(),
-    torch.tensor([1, 2]), torch.tensor(1), int, 1j,
+    None, True, -1, 0, 7, 2**31, 2**62, 2**63, 10**400, -(10**400), 0.5, float("nan"),
+    "", "x", "RandomSampler", "AAAA", "\ud800", b"x", [1], {}, {"default": None}, {"default": {}},
+    {"default": {"before": "AAAA"}}, {"default": {"before": 3}}, {1: {"before": "AAAA"}}, (), {1, 2},
+    object(), torch.tensor([1, 2]), int,
 ]  # fmt: skip
 
 
@@ -81,8 +81,8 @@ def refused_or_works(loader: DataLoader[Any], state: Any) -> bool:
     try:
         loader.load_state_dict(state)
     except StateError as e:
-        str(e).encode()
-        assert len(str(e)) < 1000
+        if not str(e).isprintable() or len(str(e)) > 1000:
+            raise AssertionError(f"a reason to be read: {e!r}") from e
         after = loader.state_dict()
         assert json.dumps(after) == json.dumps(before)
         return False
@@ -94,7 +94,7 @@ def refused_or_works(loader: DataLoader[Any], state: Any) -> bool:
     return True
 
 
-@pytest.mark.parametrize("cut", [0, 2, 7])
+@pytest.mark.parametrize("cut", [2, 7])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_dropped_or_replaced(images: ImageList, kind: str, cut: int) -> None:
     state = state_of(kind, images, cut)
@@ -107,7 +107,7 @@ def test_every_field_dropped_or_replaced(images: ImageList, kind: str, cut: int)
             refused_or_works(loader_of(kind, images), {**copy.deepcopy(state), name: odd})
 
 
-@pytest.mark.parametrize("cut", [0, 2, 7])
+@pytest.mark.parametrize("cut", [2, 7])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_generator_dropped_or_replaced(images: ImageList, kind: str, cut: int) -> None:
     state = state_of(kind, images, cut)
@@ -141,7 +141,7 @@ def test_what_is_no_state_at_all(images: ImageList) -> None:
     for version in (0, 2, 99, "1", 1.0, True, None, torch.tensor([1, 1])):
         with pytest.raises(StateError, match="version"):
             loader.load_state_dict({**loader.state_dict(), "version": version})
-    assert sorted(sum(draw(loader), [])) == list(range(12))
+    assert sorted(i for batch in draw(loader) for i in batch) == list(range(12))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), kind=st.sampled_from(["python", "iterable", "rank"]), cut=st.integers(0, 7))
 def test_any_damage(data: st.DataObject, kind: str, cut: int, images: ImageList, tmp_path: Path) -> None:
     state = json.loads(json.dumps(state_of(kind, images, cut)))

@@ -278,6 +278,8 @@ def _write_file(file: Path, text: str) -> bool:
     try:
         write_whole(file, text)
     except OSError as error:
-        print(f"stoker diagnose: {printable_name(str(file))} is not written: {error.strerror}", file=sys.stderr)
+        print(
+            f"stoker diagnose: {printable_name(str(file))} is not written: {error.strerror}", file=sys.stderr
+        )
         return False
     return True
