@@ -1,6 +1,6 @@
 // The layout of a decode index on disk, byte for byte as in docs/decode-index.md, and the hash that
-// names and checksums go by; what an entry's tag goes by is in index_key.h. A small key-value store: file → packed bytes that this folder does not
-// look into (codec/jpeg/checkpoints.h does).
+// names and checksums go by; what an entry's tag goes by is in index_key.h. A small key-value
+// store: file → packed bytes that this folder does not look into (codec/jpeg/checkpoints.h does).
 //
 //   header │ root │ block │ block │ …          each block: header │ payloads │ records │ buckets
 //

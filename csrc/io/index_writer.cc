@@ -251,8 +251,7 @@ void AppendToIndex(const std::string& path, const std::string& root, const NewEn
   RemoveStaleTemporaries(path);
   for (;;) {
     const LockedIndex index = Lock(path, key);
-    const bool of_no_use =
-        index.state == IndexState::kDamaged || index.state == IndexState::kOlder;
+    const bool of_no_use = index.state == IndexState::kDamaged || index.state == IndexState::kOlder;
     const bool none = index.state == IndexState::kMissing || of_no_use;
     if (!none && !index.reader) throw Refused(path, index.state);
     if (!none && index.reader->root() != root) {

@@ -46,9 +46,9 @@ class NewEntries {
 inline constexpr size_t kMaxIndexBlocks = 16;
 
 // Adds `entries`, with tags by `key`, to the index at `path`, which is made where there is none (or
-// one that is damaged, or of an older version), for names relative to the folder `root`. What it has
-// already is left out, and so are payloads of more than MaxPayloadBytes. Throws where `path` is something else, of a newer version,
-// or for another root.
+// one that is damaged, or of an older version), for names relative to the folder `root`. What it
+// has already is left out, and so are payloads of more than MaxPayloadBytes. Throws where `path` is
+// something else, of a newer version, or for another root.
 void AppendToIndex(const std::string& path, const std::string& root, const NewEntries& entries,
                    const IndexKey& key);
 

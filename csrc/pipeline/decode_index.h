@@ -48,8 +48,8 @@ struct DecodeIndexOptions {
   // This user's secret; none: nothing is known or recorded, for the reason `no_key`.
   std::optional<IndexKey> key;
   std::string no_key;
-  std::string index_root;            // what that one's names are relative to, should it be made
-  double share = kIndexShare;        // of a file's size
+  std::string index_root;      // what that one's names are relative to, should it be made
+  double share = kIndexShare;  // of a file's size
   // Entries are written once they are worth so many bytes; a large index takes larger portions.
   size_t portion_bytes = size_t{4} << 20;
 };

@@ -1,9 +1,9 @@
-// Writing and merging of decode indexes: blocks by this user's key and another's, in any order, with
-// bytes changed in between. Whatever is found afterwards must be what was written by the key; and
-// where nothing was changed, the last entry of each name must be there.
-#include <array>
+// Writing and merging of decode indexes: blocks by this user's key and another's, in any order,
+// with bytes changed in between. Whatever is found afterwards must be what was written by the key;
+// and where nothing was changed, the last entry of each name must be there.
+#include <cstdio>
 #include <map>
-#include <memory>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -57,7 +57,7 @@ class Run {
         if (found && written == written_.end()) Finding("found what was not written");
         if (found && !OneOf(written->second, scratch.payload)) Finding("another payload");
         const auto last = last_.find(NameOf(i));
-        const bool due = !others_ && !spoilt_ && last != last_.end() && last->second == s;
+        const bool due = !unordered_ && !spoilt_ && last != last_.end() && last->second == s;
         if (due && !found) Finding("the last entry of a name is lost");
       }
     }
@@ -74,6 +74,7 @@ class Run {
   void Append(Input* in, const IndexKey& key) {
     NewEntries entries;
     const int count = in->Between(0, 8);
+    std::set<int> names;
     for (int n = 0; n < count; ++n) {
       const int i = in->Between(0, kNames - 1);
       const int s = in->Between(0, kStates - 1);
@@ -81,20 +82,20 @@ class Run {
       in->Fill(payload.data(), payload.size());
       entries.Add(NameOf(i), FileOf(s), Span(payload));
       if (key != kOwn || payload.size() > MaxPayloadBytes(FileOf(s))) continue;
-      // What is there already stays as it is, at its place.
-      if (written_[{NameOf(i), s}].empty()) last_[NameOf(i)] = s;
-      if (written_.at({NameOf(i), s}).size() > 0) others_ = true;  // the order is the index's own
+      // What is there already stays as it is, and of one block's states of a file any may be the
+      // last.
+      const bool again = !written_[{NameOf(i), s}].empty() || !names.insert(i).second;
+      unordered_ = unordered_ || again;
+      last_[NameOf(i)] = s;
       written_[{NameOf(i), s}].push_back(payload);
     }
-    others_ = others_ || key != kOwn;
+    unordered_ = unordered_ || key != kOwn;
     Try([&] { AppendToIndex(path_, "/data", entries, key); });
   }
 
   void Compact(Input* in) {
     const int dropped = in->Between(0, kNames);
-    Try([&] {
-      CompactIndex(path_, [=](uint64_t name) { return name != NameOf(dropped); }, kOwn);
-    });
+    Try([&] { CompactIndex(path_, [=](uint64_t name) { return name != NameOf(dropped); }, kOwn); });
     if (dropped < kNames) last_.erase(NameOf(dropped));
   }
 
@@ -123,7 +124,7 @@ class Run {
   std::map<Place, std::vector<Bytes>> written_;  // by the own key, at any time
   std::map<uint64_t, int64_t> last_;
   bool spoilt_ = false;
-  bool others_ = false;  // entries whose order the model does not follow
+  bool unordered_ = false;  // has entries whose order the model does not follow
 };
 
 }  // namespace

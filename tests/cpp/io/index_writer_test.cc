@@ -139,12 +139,14 @@ TEST_F(IndexWriter, CompactingKeepsTheNewestOfWhatIsWanted) {
 }
 
 TEST_F(IndexWriter, CompactingNeedsAnIndex) {
-  EXPECT_NE(ErrorOf([&] { CompactIndex(path_, nullptr, testing::kTestKey); }).find("does not exist"),
-            std::string::npos);
+  EXPECT_NE(
+      ErrorOf([&] { CompactIndex(path_, nullptr, testing::kTestKey); }).find("does not exist"),
+      std::string::npos);
   const Bytes text(300, 'x');
   folder_.Write("index", text);
-  EXPECT_NE(ErrorOf([&] { CompactIndex(path_, nullptr, testing::kTestKey); }).find("not a decode index"),
-            std::string::npos);
+  EXPECT_NE(
+      ErrorOf([&] { CompactIndex(path_, nullptr, testing::kTestKey); }).find("not a decode index"),
+      std::string::npos);
   EXPECT_EQ(ReadBytes(path_), text);
 }
 
