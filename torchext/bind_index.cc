@@ -2,8 +2,11 @@
 #include <torch/csrc/utils/pybind.h>
 
 #include <algorithm>
+#include <cstring>
+#include <exception>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -11,6 +14,7 @@
 
 #include "base/error.h"
 #include "bind.h"
+#include "errors.h"
 #include "io/index_reader.h"
 #include "io/index_writer.h"
 #include "io/sample_table.h"
@@ -27,13 +31,20 @@ using Source = std::pair<std::string, std::string>;  // path, prefix
 
 std::shared_ptr<DecodeIndex> MakeIndex(const std::string& samples_root,
                                        const std::vector<Source>& sources, bool record,
-                                       const std::string& index_root, double share) {
+                                       const std::string& index_root, double share,
+                                       const std::optional<std::string>& key,
+                                       const std::string& no_key) {
   DecodeIndexOptions options;
   options.samples_root = samples_root;
   for (const auto& [path, prefix] : sources) options.sources.push_back({path, prefix});
   options.record = record;
   options.index_root = index_root;
   options.share = share;
+  if (key) {
+    if (key->size() != kIndexKeyBytes) throw py::value_error("key must have 16 bytes");
+    std::memcpy(&options.key.emplace(), key->data(), kIndexKeyBytes);
+  }
+  options.no_key = no_key;
   return {new DecodeIndex(std::move(options)), [](DecodeIndex* index) {
             // Its end waits for a disk, with which Python has nothing to do.
             if (PyGILState_Check() != 0) {
@@ -106,7 +117,7 @@ void BindBuilder(py::module_* m) {
                            [&](const std::string& path, size_t) { return builder.Build(path); }));
           },
           py::arg("table"), py::arg("first"), py::arg("last"), NoGil())
-      // ([checkpoints, size only, unknown, small, 0], failures, the files' bytes)
+      // ([checkpoints, size only, unknown, small, 0, others'], failures, the files' bytes)
       .def(
           "survey",
           [](IndexBuilder& builder, const SampleTable& table, size_t first, size_t last) {
@@ -168,15 +179,25 @@ void BindIndex(py::module_* m) {
   using NoGil = py::call_guard<py::gil_scoped_release>;
   m->attr("index_share") = kIndexShare;
   m->def("hash_name", [](const std::string& path) { return HashName(path); }, py::arg("path"));
-  py::register_exception<IndexError>(*m, "IndexError", PyExc_OSError);
+  // Its text has a file's name in it.
+  static const py::handle index_error =
+      py::exception<IndexError>(*m, "IndexError", PyExc_OSError).release();
+  py::register_exception_translator([](std::exception_ptr e) {
+    try {
+      if (e) std::rethrow_exception(std::move(e));
+    } catch (const IndexError& error) {
+      PyErr_SetObject(index_error.ptr(), Text(error.what()).ptr());
+    }
+  });
   py::class_<DecodeIndex, std::shared_ptr<DecodeIndex>>(*m, "DecodeIndex")
       .def(py::init(&MakeIndex), py::arg("samples_root"), py::arg("sources"), py::arg("record"),
-           py::arg("index_root"), py::arg("share") = kIndexShare, NoGil())
+           py::arg("index_root"), py::arg("share") = kIndexShare, py::arg("key") = py::none(),
+           py::arg("no_key") = "", NoGil())
       .def("flush", &DecodeIndex::Flush, py::arg("wait") = false, NoGil())
       .def("refresh", &DecodeIndex::Refresh, NoGil())
       .def("compact_to", &DecodeIndex::CompactTo, py::arg("table"), NoGil())
       .def_property_readonly("recording", &DecodeIndex::recording)
-      .def_property_readonly("problem", &DecodeIndex::problem)
+      .def_property_readonly("problem", [](const DecodeIndex& i) { return Text(i.problem()); })
       .def("sources",
            [](const DecodeIndex& index) {
              py::list list;
@@ -198,14 +219,15 @@ void BindIndex(py::module_* m) {
             return std::pair(covered, count);
           },
           py::arg("table"), py::arg("count"), NoGil());
-  // (state in words, or "" where it is good; root)
+  // (state in words, or "" where it is good; root; whether it is one that is made anew)
   m->def(
       "index_root",
       [](const std::string& path) {
         IndexState state = IndexState::kMissing;
-        const auto reader = IndexReader::Open(path, &state);
-        return std::pair<std::string, py::bytes>(reader ? "" : IndexStateText(state),
-                                                 py::bytes(reader ? reader->root() : ""));
+        const auto reader = IndexReader::Open(path, IndexKey{}, &state);
+        return std::tuple<std::string, py::bytes, bool>(
+            reader ? "" : IndexStateText(state), py::bytes(reader ? reader->root() : ""),
+            state == IndexState::kDamaged || state == IndexState::kOlder);
       },
       py::arg("path"));
   BindBuilder(m);

@@ -1,6 +1,6 @@
 // The layout of a decode index on disk, byte for byte as in docs/decode-index.md, and the hash that
-// names and checksums go by. A small key-value store: file → packed bytes that this folder does not
-// look into (codec/jpeg/checkpoints.h does).
+// names and checksums go by; what an entry's tag goes by is in index_key.h. A small key-value
+// store: file → packed bytes that this folder does not look into (codec/jpeg/checkpoints.h does).
 //
 //   header │ root │ block │ block │ …          each block: header │ payloads │ records │ buckets
 //
@@ -15,13 +15,14 @@
 
 #include "base/bytes.h"
 #include "io/file_reader.h"
+#include "io/index_key.h"
 
 namespace stoker {
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
               "the index's structs are read as they are");
 
-inline constexpr uint32_t kIndexVersion = 1;
+inline constexpr uint32_t kIndexVersion = 2;
 inline constexpr size_t kIndexAlignment = 64;  // of blocks
 inline constexpr char kIndexMagic[8] = {'S', 'T', 'O', 'K', 'R', 'I', 'D', 'X'};
 inline constexpr char kBlockMagic[8] = {'S', 'T', 'O', 'K', 'R', 'B', 'L', 'K'};
@@ -54,12 +55,12 @@ static_assert(sizeof(BlockHeader) == 64 && std::is_trivially_copyable_v<BlockHea
 struct IndexRecord {
   uint64_t name;  // HashName
   FileIdentity file;
-  uint32_t payload;        // offset in the block; a checksum of the record and it stands behind it
-  uint32_t payload_bytes;  // without the checksum
+  uint32_t payload;        // offset in the block; a tag of the record and it stands behind it
+  uint32_t payload_bytes;  // without the tag
 };
 static_assert(sizeof(IndexRecord) == 32 && std::is_trivially_copyable_v<IndexRecord>);
 
-inline constexpr size_t kChecksumBytes = sizeof(uint64_t);
+inline constexpr size_t kTagBytes = sizeof(uint64_t);
 
 // h ← seed xor length · P; then for each eight bytes w (the last ones padded with zeros)
 // h ← (h xor w) · P, h ← h xor h >> 32. Each step is a bijection of h, so no change within one word
@@ -96,8 +97,12 @@ inline uint64_t IndexChecksum(const IndexHeader& header, std::string_view root) 
 inline uint64_t BlockChecksum(const BlockHeader& header) {
   return HashBytes(BytesOf(header, offsetof(BlockHeader, checksum)));
 }
-inline uint64_t RecordChecksum(const IndexRecord& record, ByteSpan payload) {
-  return HashBytes(payload, HashBytes(BytesOf(record)));
+inline uint64_t RecordTag(const IndexKey& key, const IndexRecord& record, ByteSpan payload) {
+  static_assert(sizeof record % 8 == 0);
+  SipHash hash(key);
+  hash.Add(BytesOf(record));
+  hash.Add(payload);
+  return hash.Finish();
 }
 
 // How many bits of a name choose among the buckets of so many records.

@@ -55,6 +55,7 @@ const char* IndexStateText(IndexState state) {
     case IndexState::kUnreadable: return "cannot be read";
     case IndexState::kForeign: return "is not a decode index";
     case IndexState::kNewer: return "is a decode index of a newer version of Stoker";
+    case IndexState::kOlder: return "is a decode index of an older version of Stoker";
     case IndexState::kDamaged: return "is damaged";
     case IndexState::kUntrusted:
       return "may have been written by somebody else (owned by another user, or writable by all)";
@@ -62,18 +63,19 @@ const char* IndexStateText(IndexState state) {
   return "";
 }
 
-std::shared_ptr<const IndexReader> IndexReader::Open(const std::string& path, IndexState* state) {
+std::shared_ptr<const IndexReader> IndexReader::Open(const std::string& path, const IndexKey& key,
+                                                     IndexState* state) {
   UniqueFd fd = OpenRetrying(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (!fd.valid()) {
     *state = errno == ENOENT || errno == ENOTDIR ? IndexState::kMissing : IndexState::kUnreadable;
     return nullptr;
   }
-  return Open(std::move(fd), path, state);
+  return Open(std::move(fd), path, key, state);
 }
 
 std::shared_ptr<const IndexReader> IndexReader::Open(UniqueFd fd, const std::string& path,
-                                                     IndexState* state) {
-  const std::shared_ptr<IndexReader> reader(new IndexReader(std::move(fd), path));
+                                                     const IndexKey& key, IndexState* state) {
+  const std::shared_ptr<IndexReader> reader(new IndexReader(std::move(fd), path, key));
   *state = reader->Load();
   if (*state != IndexState::kGood) return nullptr;
   return reader;
@@ -93,6 +95,7 @@ IndexState IndexReader::Load() {
   }
   if (!ReadAt(0, &header, sizeof header)) return IndexState::kDamaged;
   if (header.version > kIndexVersion) return IndexState::kNewer;
+  if (header.version < kIndexVersion) return IndexState::kOlder;
   if (header.root_bytes > kMaxRootBytes) return IndexState::kDamaged;
   root_.resize(header.root_bytes);
   if (!ReadAt(sizeof header, root_.data(), root_.size()) ||
@@ -156,17 +159,17 @@ bool IndexReader::VisitBucket(const Block& block, uint64_t name, const Visit& vi
 bool IndexReader::ReadPayload(const Block& block, const IndexRecord& record,
                               Scratch* scratch) const {
   if (record.payload < sizeof(BlockHeader) || record.payload_bytes > MaxPayloadBytes(record.file) ||
-      uint64_t{record.payload} + record.payload_bytes + kChecksumBytes > block.header.directory) {
+      uint64_t{record.payload} + record.payload_bytes + kTagBytes > block.header.directory) {
     return false;
   }
-  scratch->payload.resize(record.payload_bytes + kChecksumBytes);
+  scratch->payload.resize(record.payload_bytes + kTagBytes);
   if (!ReadAt(block.offset + record.payload, scratch->payload.data(), scratch->payload.size())) {
     return false;
   }
-  uint64_t checksum = 0;
-  std::memcpy(&checksum, scratch->payload.data() + record.payload_bytes, sizeof checksum);
+  uint64_t tag = 0;
+  std::memcpy(&tag, scratch->payload.data() + record.payload_bytes, sizeof tag);
   scratch->payload.resize(record.payload_bytes);
-  return checksum == RecordChecksum(record, {scratch->payload.data(), scratch->payload.size()});
+  return tag == RecordTag(key_, record, {scratch->payload.data(), scratch->payload.size()});
 }
 
 bool IndexReader::Find(uint64_t name, const FileIdentity& file, Scratch* scratch) const {
@@ -181,8 +184,17 @@ bool IndexReader::Find(uint64_t name, const FileIdentity& file, Scratch* scratch
 }
 
 bool IndexReader::Contains(uint64_t name) const {
+  Scratch scratch;
   return std::any_of(blocks_.begin(), blocks_.end(), [&](const Block& block) {
-    return VisitBucket(block, name, [](const IndexRecord&) { return true; });
+    return VisitBucket(block, name, [&](const IndexRecord& record) {
+      return ReadPayload(block, record, &scratch);
+    });
+  });
+}
+
+bool IndexReader::ContainsAnybodys(uint64_t name, const FileIdentity& file) const {
+  return std::any_of(blocks_.begin(), blocks_.end(), [&](const Block& block) {
+    return VisitBucket(block, name, [&](const IndexRecord& record) { return record.file == file; });
   });
 }
 

@@ -27,14 +27,14 @@ constexpr uint64_t kMaxBlockPayload = uint64_t{2} << 30;
 // Writes one block of a file, front to back.
 class BlockWriter {
  public:
-  BlockWriter(int fd, const std::string& path, uint64_t offset)
-      : fd_(fd), path_(path), offset_(offset), at_(offset + sizeof(BlockHeader)) {}
+  BlockWriter(int fd, const std::string& path, uint64_t offset, const IndexKey& key)
+      : fd_(fd), path_(path), offset_(offset), key_(key), at_(offset + sizeof(BlockHeader)) {}
 
   void Add(uint64_t name, const FileIdentity& file, ByteSpan payload) {
     const IndexRecord record{name, file, static_cast<uint32_t>(at_ + pending_.size() - offset_),
                              static_cast<uint32_t>(payload.size)};
     Put(payload);
-    Put(BytesOf(RecordChecksum(record, payload)));
+    Put(BytesOf(RecordTag(key_, record, payload)));
     records_.push_back(record);
   }
   void Add(const std::vector<const IndexRecord*>& records, const NewEntries& entries) {
@@ -86,6 +86,7 @@ class BlockWriter {
   const int fd_;
   const std::string& path_;
   const uint64_t offset_;
+  const IndexKey& key_;
   uint64_t at_;  // in the file, of pending_
   std::vector<uint8_t> pending_;
   std::vector<IndexRecord> records_;
@@ -118,7 +119,7 @@ struct LockedIndex {
   std::shared_ptr<const IndexReader> reader;  // where it is good
 };
 
-LockedIndex Lock(const std::string& path) {
+LockedIndex Lock(const std::string& path, const IndexKey& key) {
   const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
   for (;;) {
     LockedIndex index;
@@ -131,7 +132,7 @@ LockedIndex Lock(const std::string& path) {
     if (TryLock(index.fd.get())) {
       // Another writer may have put a new file into its place meanwhile.
       if (!StillAt(index.fd.get(), path)) continue;
-      index.reader = IndexReader::Open(path, &index.state);
+      index.reader = IndexReader::Open(path, key, &index.state);
       return index;
     }
     if (errno != EWOULDBLOCK) throw SystemError(path, "cannot lock", errno);
@@ -145,19 +146,20 @@ LockedIndex Lock(const std::string& path) {
 // A new index of `entries` alone. False: somebody else was faster.
 bool Create(const std::string& path, const std::string& root,
             const std::vector<const IndexRecord*>& records, const NewEntries& entries,
-            bool replace) {
+            const IndexKey& key, bool replace) {
   TemporaryFile file(path);
-  BlockWriter block(file.fd(), file.name(), WriteIndexHeader(file, root));
+  BlockWriter block(file.fd(), file.name(), WriteIndexHeader(file, root), key);
   block.Add(records, entries);
   block.WriteHeader(block.Finish());
   return file.Rename(replace);
 }
 
 void AppendBlock(const LockedIndex& index, const std::string& path,
-                 const std::vector<const IndexRecord*>& records, const NewEntries& entries) {
+                 const std::vector<const IndexRecord*>& records, const NewEntries& entries,
+                 const IndexKey& key) {
   const uint64_t end = index.reader->end();
   try {
-    BlockWriter block(index.fd.get(), path, end);
+    BlockWriter block(index.fd.get(), path, end, key);
     block.Add(records, entries);
     const BlockHeader header = block.Finish();
     SyncOnce(index.fd.get(), path);
@@ -172,7 +174,7 @@ void AppendBlock(const LockedIndex& index, const std::string& path,
 
 // The blocks of `old`, and `entries` (null: none), in a new file at `path`.
 void Merge(const IndexReader& old, const std::string& path, const NewEntries* entries,
-           const std::function<bool(uint64_t)>& keep) {
+           const std::function<bool(uint64_t)>& keep, const IndexKey& key) {
   // The last record of each name counts.
   std::unordered_map<uint64_t, FileIdentity> last;
   last.reserve(old.records());
@@ -185,7 +187,7 @@ void Merge(const IndexReader& old, const std::string& path, const NewEntries* en
 
   TemporaryFile file(path);
   uint64_t offset = WriteIndexHeader(file, old.root());
-  auto block = std::make_unique<BlockWriter>(file.fd(), file.name(), offset);
+  auto block = std::make_unique<BlockWriter>(file.fd(), file.name(), offset, key);
   const auto add = [&](const IndexRecord& record, ByteSpan payload) {
     const auto found = last.find(record.name);
     if (found == last.end() || !(found->second == record.file)) return;
@@ -194,7 +196,7 @@ void Merge(const IndexReader& old, const std::string& path, const NewEntries* en
       const BlockHeader header = block->Finish();
       block->WriteHeader(header);
       offset += header.bytes;
-      block = std::make_unique<BlockWriter>(file.fd(), file.name(), offset);
+      block = std::make_unique<BlockWriter>(file.fd(), file.name(), offset, key);
     }
     block->Add(record.name, record.file, payload);
   };
@@ -237,19 +239,21 @@ void NewEntries::Add(uint64_t name, const FileIdentity& file, ByteSpan payload) 
 }
 
 size_t NewEntries::bytes() const {
-  return payloads_.size() + records_.size() * (sizeof(IndexRecord) + kChecksumBytes);
+  return payloads_.size() + records_.size() * (sizeof(IndexRecord) + kTagBytes);
 }
 
 ByteSpan NewEntries::payload(const IndexRecord& record) const {
   return {payloads_.data() + record.payload, record.payload_bytes};
 }
 
-void AppendToIndex(const std::string& path, const std::string& root, const NewEntries& entries) {
+void AppendToIndex(const std::string& path, const std::string& root, const NewEntries& entries,
+                   const IndexKey& key) {
   if (entries.empty()) return;
   RemoveStaleTemporaries(path);
   for (;;) {
-    const LockedIndex index = Lock(path);
-    const bool none = index.state == IndexState::kMissing || index.state == IndexState::kDamaged;
+    const LockedIndex index = Lock(path, key);
+    const bool of_no_use = index.state == IndexState::kDamaged || index.state == IndexState::kOlder;
+    const bool none = index.state == IndexState::kMissing || of_no_use;
     if (!none && !index.reader) throw Refused(path, index.state);
     if (!none && index.reader->root() != root) {
       throw IndexError(path + " is the index of another folder, " + index.reader->root());
@@ -265,23 +269,24 @@ void AppendToIndex(const std::string& path, const std::string& root, const NewEn
     KeepFirstOfEach(&missing);
     if (missing.empty()) return;
     if (none) {
-      if (Create(path, root, missing, entries, index.state == IndexState::kDamaged)) return;
+      if (Create(path, root, missing, entries, key, /*replace=*/of_no_use)) return;
       continue;
     }
     if (index.reader->blocks().size() < kMaxIndexBlocks) {
-      AppendBlock(index, path, missing, entries);
+      AppendBlock(index, path, missing, entries, key);
     } else {
-      Merge(*index.reader, path, &entries, nullptr);
+      Merge(*index.reader, path, &entries, nullptr, key);
     }
     return;
   }
 }
 
-void CompactIndex(const std::string& path, const std::function<bool(uint64_t name)>& keep) {
+void CompactIndex(const std::string& path, const std::function<bool(uint64_t name)>& keep,
+                  const IndexKey& key) {
   RemoveStaleTemporaries(path);
-  const LockedIndex index = Lock(path);
+  const LockedIndex index = Lock(path, key);
   if (!index.reader) throw Refused(path, index.state);
-  Merge(*index.reader, path, nullptr, keep);
+  Merge(*index.reader, path, nullptr, keep, key);
 }
 
 }  // namespace stoker

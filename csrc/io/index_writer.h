@@ -45,14 +45,16 @@ class NewEntries {
 // How many blocks an index has before they are merged.
 inline constexpr size_t kMaxIndexBlocks = 16;
 
-// Adds `entries` to the index at `path`, which is made where there is none (or one that is
-// damaged), for names relative to the folder `root`. What it has already is left out, and so are
-// payloads of more than MaxPayloadBytes. Throws where `path` is something else, of a newer version,
-// or for another root.
-void AppendToIndex(const std::string& path, const std::string& root, const NewEntries& entries);
+// Adds `entries`, with tags by `key`, to the index at `path`, which is made where there is none (or
+// one that is damaged, or of an older version), for names relative to the folder `root`. What it
+// has already is left out, and so are payloads of more than MaxPayloadBytes. Throws where `path` is
+// something else, of a newer version, or for another root.
+void AppendToIndex(const std::string& path, const std::string& root, const NewEntries& entries,
+                   const IndexKey& key);
 
 // Merges all blocks into one and drops what `keep` does not want (by name), or what a later entry
-// of the same name has replaced. Null: keeps all names.
-void CompactIndex(const std::string& path, const std::function<bool(uint64_t name)>& keep);
+// of the same name has replaced. Null: keeps all names. Entries by another key than `key` go, too.
+void CompactIndex(const std::string& path, const std::function<bool(uint64_t name)>& keep,
+                  const IndexKey& key);
 
 }  // namespace stoker

@@ -25,10 +25,11 @@ bool ChangedAMomentAgo(const FileIdentity& file) {
 DecodeIndex::DecodeIndex(DecodeIndexOptions options)
     : options_(std::move(options)),
       pid_(getpid()),
-      recording_(options_.record && !options_.sources.empty()),
+      recording_(options_.record && options_.key && !options_.sources.empty()),
       readers_(options_.sources.size()),
       states_(options_.sources.size(), IndexState::kMissing),
-      portion_bytes_(options_.portion_bytes) {
+      portion_bytes_(options_.portion_bytes),
+      problem_(options_.key ? "" : options_.no_key) {
   Refresh();
 }
 
@@ -73,6 +74,7 @@ void DecodeIndex::Update(Cursor* cursor) const {
 
 bool DecodeIndex::Find(std::string_view path, const FileIdentity& file, Cursor* cursor,
                        Checkpoints* checkpoints) const {
+  if (!options_.key) return false;
   Update(cursor);
   for (size_t i = 0; i < cursor->readers.size(); ++i) {
     if (!cursor->readers[i]) continue;
@@ -84,7 +86,19 @@ bool DecodeIndex::Find(std::string_view path, const FileIdentity& file, Cursor* 
   return false;
 }
 
+bool DecodeIndex::HasOthersEntry(std::string_view path, const FileIdentity& file,
+                                 Cursor* cursor) const {
+  Update(cursor);
+  for (size_t i = 0; i < cursor->readers.size(); ++i) {
+    if (!cursor->readers[i]) continue;
+    NameOf(path, options_.sources[i], &cursor->name);
+    if (cursor->readers[i]->ContainsAnybodys(HashName(cursor->name), file)) return true;
+  }
+  return false;
+}
+
 bool DecodeIndex::Contains(std::string_view path, Cursor* cursor) const {
+  if (!options_.key) return false;
   Update(cursor);
   for (size_t i = 0; i < cursor->readers.size(); ++i) {
     if (!cursor->readers[i]) continue;
@@ -188,7 +202,7 @@ void DecodeIndex::WritePending() {
     const std::lock_guard<std::mutex> lock(mutex_);
     std::swap(entries, pending_);
   }
-  AppendToIndex(options_.sources.back().path, options_.index_root, entries);
+  AppendToIndex(options_.sources.back().path, options_.index_root, entries, *options_.key);
   Refresh();
 }
 
@@ -202,9 +216,10 @@ void DecodeIndex::Fail(std::string problem) noexcept {
 std::vector<std::shared_ptr<const IndexReader>> DecodeIndex::OpenSources(
     std::vector<IndexState>* states) const {
   std::vector<std::shared_ptr<const IndexReader>> readers;
+  const IndexKey key = options_.key.value_or(IndexKey{});  // none: no entry is looked for
   for (const IndexSource& source : options_.sources) {
     states->push_back(IndexState::kMissing);
-    readers.push_back(IndexReader::Open(source.path, &states->back()));
+    readers.push_back(IndexReader::Open(source.path, key, &states->back()));
   }
   return readers;
 }
@@ -256,7 +271,7 @@ bool DecodeIndex::CompactTo(const SampleTable& table) {
   if (reader->blocks().size() <= kFewBlocks && in_vain * kFewInVain <= reader->records()) {
     return false;
   }
-  CompactIndex(options_.sources.back().path, keep);
+  CompactIndex(options_.sources.back().path, keep, *options_.key);
   Refresh();
   return true;
 }

@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -47,8 +48,11 @@ struct DecodeIndexOptions {
   std::string samples_root;          // names are paths relative to it, where they lie in it
   std::vector<IndexSource> sources;  // looked into in this order
   bool record = false;               // into the last of them
-  std::string index_root;            // what that one's names are relative to, should it be made
-  double share = kIndexShare;        // of a file's size
+  // This user's secret; none: nothing is known or recorded, for the reason `no_key`.
+  std::optional<IndexKey> key;
+  std::string no_key;
+  std::string index_root;      // what that one's names are relative to, should it be made
+  double share = kIndexShare;  // of a file's size
   // Entries are written once they are worth so many bytes; a large index takes larger portions.
   size_t portion_bytes = size_t{4} << 20;
 };
@@ -81,6 +85,8 @@ class DecodeIndex {
   // What is known of the file at `path`, in `checkpoints`; false: nothing.
   bool Find(std::string_view path, const FileIdentity& file, Cursor* cursor,
             Checkpoints* checkpoints) const;
+  // Whether a source has a record of this file that Find does not take: damaged, or by another key.
+  bool HasOthersEntry(std::string_view path, const FileIdentity& file, Cursor* cursor) const;
   // Whether any source has an entry by this name; the file itself is not looked at.
   bool Contains(std::string_view path, Cursor* cursor) const;
 
@@ -112,8 +118,8 @@ class DecodeIndex {
   std::string problem() const;
 
  private:
-  // Record, checksum and its part of the buckets.
-  static constexpr size_t kEntryBytes = sizeof(IndexRecord) + kChecksumBytes + 1;
+  // Record, tag and its part of the buckets.
+  static constexpr size_t kEntryBytes = sizeof(IndexRecord) + kTagBytes + 1;
   static constexpr size_t kSmallestEntry = kEntryBytes + kPackedSizeBytes;
 
   size_t ShareOf(const FileIdentity& file) const {

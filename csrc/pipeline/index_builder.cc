@@ -44,8 +44,10 @@ bool IndexBuilder::Lookup(const std::string& path, UniqueFd* fd) {
   return index_->Find(path, identity_, &cursor_, &checkpoints_);
 }
 
-VerifyResult IndexBuilder::Unknown() const {
-  return index_->TooSmall(identity_) ? VerifyResult::kSmall : VerifyResult::kUnknown;
+VerifyResult IndexBuilder::Unknown(const std::string& path) {
+  if (index_->TooSmall(identity_)) return VerifyResult::kSmall;
+  return index_->HasOthersEntry(path, identity_, &cursor_) ? VerifyResult::kOthers
+                                                           : VerifyResult::kUnknown;
 }
 
 BuildResult IndexBuilder::Build(const std::string& path) {
@@ -79,13 +81,13 @@ VerifyResult IndexBuilder::Survey(const std::string& path, uint64_t* bytes) {
   UniqueFd fd;
   const bool known = Lookup(path, &fd);
   *bytes = identity_.bytes;
-  if (!known) return Unknown();
+  if (!known) return Unknown(path);
   return checkpoints_.usable() ? VerifyResult::kGood : VerifyResult::kSizeOnly;
 }
 
 VerifyResult IndexBuilder::Verify(const std::string& path) {
   UniqueFd fd;
-  if (!Lookup(path, &fd)) return Unknown();
+  if (!Lookup(path, &fd)) return Unknown(path);
   const ByteSpan bytes = ReadFile(fd, identity_.bytes, &file_);
   const bool jpeg = SniffFormat(bytes) == ImageFormat::kJpeg;
   if (checkpoints_.usable()) return jpeg ? VerifyJpeg(bytes) : VerifyResult::kWrong;

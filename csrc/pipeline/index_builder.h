@@ -36,8 +36,9 @@ enum class VerifyResult : uint8_t {
   kUnknown = 2,   // no entry for the file as it is
   kSmall = 3,     // no entry, because it is too small for one
   kWrong = 4,     // what the entry says is not so
+  kOthers = 5,    // an entry that is damaged, or by another user's key: as good as none
 };
-inline constexpr int kVerifyResults = 5;
+inline constexpr int kVerifyResults = 6;
 
 // What checkpoints save of the entropy-coded data of one sample.
 struct IndexEstimate {
@@ -61,7 +62,7 @@ class IndexBuilder {
 
  private:
   bool Lookup(const std::string& path, UniqueFd* fd);
-  VerifyResult Unknown() const;
+  VerifyResult Unknown(const std::string& path);
   VerifyResult VerifyJpeg(ByteSpan jpeg);
 
   const std::shared_ptr<DecodeIndex> index_;

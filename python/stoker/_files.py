@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ._printable import printable_name
 from .datasets import IMG_EXTENSIONS
 
 
@@ -16,7 +17,7 @@ def image_paths(folder: Path) -> Iterator[bytes]:
     NotADirectoryError where ``folder`` is no folder.
     """
     if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is not a folder")
+        raise NotADirectoryError(f"{printable_name(str(folder))} is not a folder")
     none = True
     for parent, folders, names in os.walk(os.fsencode(folder), followlinks=True):
         folders.sort()
@@ -25,7 +26,9 @@ def image_paths(folder: Path) -> Iterator[bytes]:
                 none = False
                 yield os.path.join(parent, name)
     if none:
-        raise FileNotFoundError(f"no images below {folder} (by name: {', '.join(IMG_EXTENSIONS)})")
+        raise FileNotFoundError(
+            f"no images below {printable_name(str(folder))} (by name: {', '.join(IMG_EXTENSIONS)})"
+        )
 
 
 def find_images(folder: Path) -> list[str]:

@@ -15,6 +15,7 @@ from torch.utils.data import dataloader as torch_dataloader
 
 from . import _C
 from ._iterators import HandsOver, LoaderView, timed_out, twin_of
+from ._printable import printable_name
 from ._signals import is_interrupt
 from ._sources import Fetched
 from .bad_samples import MAX_REPLACEMENTS, BadSample, reason_of, replacement
@@ -247,7 +248,7 @@ class NativeIterator(HandsOver, torch_dataloader._BaseDataLoaderIter):
             with wait_range():
                 in_time = core.wait(self._timeout)
             if not in_time:
-                pending = [f"{index:,} ({path})" for index, path in core.pending()]
+                pending = [f"{index:,} ({printable_name(path)})" for index, path in core.pending()]
                 raise timed_out(self._timeout, flight.number, pending)
             core.next(self._got)
         got = self._got[0]

@@ -18,6 +18,7 @@ from ._recorder import (
     states_of,
     world_of,
 )
+from ._state_values import check_values, shown
 
 if TYPE_CHECKING:
     from .dataloader import DataLoader
@@ -97,21 +98,26 @@ def check_state(loader: DataLoader[Any], state: Any, names: Iterable[str]) -> di
     Raises:
         StateError: it does not fit; the text says why.
     """
-    if not isinstance(state, dict) or state.get("kind") != _KIND:
-        raise StateError("this is no state of a stoker.DataLoader")
+    kind = state.get("kind") if isinstance(state, dict) else None
+    if not isinstance(kind, str) or kind != _KIND:
+        raise StateError(f"this is not a state of a stoker.DataLoader, but {shown(state)}")
     if "refused" in state:
-        raise StateError(str(state["refused"]))
-    if state.get("version") != VERSION:
-        raise StateError(f"the state has version {state.get('version')}, this Stoker reads version {VERSION}")
+        refused = state["refused"]
+        raise StateError(refused if isinstance(refused, str) else shown(refused))
+    version = state.get("version")
+    if type(version) is not int or version != VERSION:
+        raise StateError(f"the state has version {shown(version)}, this Stoker reads version {VERSION}")
     if missing := [name for name in names if name not in state]:
         raise StateError(f"the state lacks {', '.join(missing)}")
+    check_values(state, generators(loader), getattr(sampler_of(loader), "epoch", None))
     for name, now in (("dataset_size", _size(loader)), ("sampler", type(sampler_of(loader)).__name__)):
         if state[name] != now:
-            raise StateError(f"the state is from a loader with {name} {state[name]!r}, this one has {now!r}")
+            raise StateError(
+                f"the state is from a loader with {name} {shown(state[name])}, this one has {now!r}"
+            )
+    _check_offset(loader, state)
     if state["fresh"] or state["finished"]:
-        _check_values(loader, state)
         return _from_the_start(loader, state)
-    _check_values(loader, state)
     if is_iterable(loader):  # from its start, and what had been had is dropped by the iterator
         _check_alike(loader, state, ("batch_size", "drop_last"))
         if max(1, state["num_workers"]) != max(1, loader.num_workers):
@@ -136,21 +142,10 @@ def _check_alike(loader: DataLoader[Any], state: dict[str, Any], names: tuple[st
             )
 
 
-_COUNTS = (
-    "batches", "samples", "raised", "offset", "checksum", "epoch", "rank", "world_size", "loader_epoch",
-    "errors", "num_workers",
-)  # fmt: skip
-
-
-def _check_values(loader: DataLoader[Any], state: dict[str, Any]) -> None:
-    """Of a state that was tampered with, or cut short by whoever kept it."""
-    for name in _COUNTS:
-        if type(state[name]) is not int or state[name] < 0:
-            raise StateError(f"the state's {name} is no count: {state[name]!r}")
-    if type(state["base_seed"]) is not int or not isinstance(state["generators"], dict):
-        raise StateError("the state's base_seed or generators are not what a state has")
-    if state["rank"] >= state["world_size"]:
-        raise StateError(f"the state's rank {state['rank']} is not below its world_size")
+def _check_offset(loader: DataLoader[Any], state: dict[str, Any]) -> None:
+    size = state["dataset_size"]
+    if size is not None and state["offset"] > size:
+        raise StateError(f"the state's offset {state['offset']:,} lies behind its dataset's {size:,} samples")
     if state["offset"] and not deals_in_turn(sampler_of(loader)):
         raise StateError(
             "the state has an offset: its epoch was dealt to ranks anew, which this sampler cannot do"

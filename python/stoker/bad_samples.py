@@ -12,6 +12,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ._printable import json_printable, printable, printable_name
+
 OnError = Literal["raise", "skip", "replace"]
 
 _KEPT = 100_000
@@ -27,7 +29,7 @@ class BadSample:
         epoch: of this loader, from 0.
         batch: within the epoch, from 0.
         index: of the sample in the loader's dataset.
-        path: of its file; "" where that is not known.
+        path: of its file, as ``os.fsdecode`` has it; "" where that is not known.
         stage: "read", "decode" or "transform"; "python" where Python code raised.
         reason: what went wrong, in words.
         action: "raised", "skipped" or "replaced".
@@ -50,8 +52,12 @@ class TooManyErrorsError(RuntimeError):
 
 def reason_of(error: Exception) -> str:
     """An exception in one line, with the place that it comes from."""
+    try:
+        words = str(error)
+    except Exception as e:  # an exception whose text raises is one sample's failure as well
+        words = f"(its text raised {type(e).__name__})"
     where = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno}, in {where.name})"
+    return f"{type(error).__name__}: {words} ({where.filename}, line {where.lineno}, in {where.name})"
 
 
 def check(on_error: str, max_errors: float | None) -> None:
@@ -70,6 +76,10 @@ def replacement(base_seed: int, epoch: int, index: int, occurrence: int, attempt
     """The sample tried in place of a bad one: a function of its arguments, the same in every run."""
     key = struct.pack("<QqqQQ", base_seed & (2**64 - 1), epoch, index, occurrence, attempt)
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") % size
+
+
+def _words(bad: BadSample) -> str:
+    return f"{bad.index:,} ({printable_name(bad.path) or 'no file'}): {printable(bad.reason)}"
 
 
 @dataclass
@@ -110,11 +120,11 @@ class ErrorLog:
         self.records.append(bad)
         epoch.bad += 1
         if self.manifest is not None:
-            line = json.dumps(dataclasses.asdict(bad), ensure_ascii=False, default=str) + "\n"
+            line = json_printable(json.dumps(dataclasses.asdict(bad), ensure_ascii=False, default=str)) + "\n"
             # One write to a file opened for appending: lines of several ranks do not mix.
             fd = os.open(self.manifest, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                os.write(fd, line.encode("utf-8", "surrogateescape"))
+                os.write(fd, line.encode())
             finally:
                 os.close(fd)
         if self.on_error == "raise" or self.max_errors is None:
@@ -125,8 +135,7 @@ class ErrorLog:
             share = f" ({limit:g} of {samples_in_epoch:,})" if isinstance(limit, float) else ""
             raise TooManyErrorsError(
                 f"{epoch.bad:,} samples of this epoch could not be loaded, and max_errors allows "
-                f"{allowed:,}{share}; the last was sample {bad.index:,} ({bad.path or 'no file'}): "
-                f"{bad.reason}"
+                f"{allowed:,}{share}; the last was sample {_words(bad)}"
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -142,5 +151,5 @@ class ErrorLog:
             last = self.records[-1]
             raise TooManyErrorsError(
                 f"not one sample of this epoch could be loaded, of {epoch.bad:,}; the last was sample "
-                f"{last.index:,} ({last.path or 'no file'}): {last.reason}"
+                f"{_words(last)}"
             )

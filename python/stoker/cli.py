@@ -14,6 +14,7 @@ from typing import Annotated, cast
 import typer
 
 from . import __version__
+from ._printable import printable
 from .bench import (
     ACCELERATORS,
     WORKLOADS,
@@ -121,7 +122,7 @@ def bench(
 
             results = [run(count) for count in (default_sweep() if sweep else [workers])]
     except (OSError, ValueError, RuntimeError, DataError) as error:
-        print(f"stoker bench: {error}", file=sys.stderr)
+        print(f"stoker bench: {printable(str(error))}", file=sys.stderr)
         raise typer.Exit(1) from None
     if as_json:
         dicts = [as_dict(result) for result in results]
@@ -170,11 +171,9 @@ def index(
                     report = command.build(folder, out, workers, on_progress)
                     words = command.render_build(report)
     except (OSError, ValueError, RuntimeError) as error:
-        print(f"stoker index: {error}", file=sys.stderr)
+        print(f"stoker index: {printable(str(error))}", file=sys.stderr)
         raise typer.Exit(1) from None
-    # A path may be no text; it is shown with escapes then.
-    shown = words.encode("utf-8", "backslashreplace").decode()
-    print(json.dumps(command.as_dict(report), indent=2) if as_json else shown)
+    print(json.dumps(command.as_dict(report), indent=2) if as_json else words)
     if isinstance(report, command.BuildReport) and report.interrupted:
         raise typer.Exit(130)
     if isinstance(report, command.VerifyReport) and report.wrong:

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from . import _C
 from ._pipeline import Pipeline, Runner, make_pipeline
+from ._printable import printable_name
 from .transforms import Transform
 from .transforms._base import flatten
 from .transforms._compile import compile_plan
@@ -177,10 +178,12 @@ class ImageFolder(NativeDataset):
     ) -> None:
         self.root = os.fspath(root)
         if not os.path.isdir(self.root):
-            raise FileNotFoundError(f"{self.root} is not a folder")
+            raise FileNotFoundError(f"{printable_name(self.root)} is not a folder")
         self.classes = sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir())
         if not self.classes:
-            raise FileNotFoundError(f"{self.root} has no class folders (one folder for each class)")
+            raise FileNotFoundError(
+                f"{printable_name(self.root)} has no class folders (one folder for each class)"
+            )
         self.class_to_idx = {name: label for label, name in enumerate(self.classes)}
         valid = is_valid_file or (lambda path: path.lower().endswith(IMG_EXTENSIONS))
         table = _C.SampleTable(os.fsencode(self.root))
@@ -196,8 +199,9 @@ class ImageFolder(NativeDataset):
                 empty.append(name)
         if empty and not allow_empty:
             raise FileNotFoundError(
-                f"no image found for {len(empty)} of the {len(self.classes)} classes in {self.root}: "
-                f"{', '.join(empty[:5])}{' …' if len(empty) > 5 else ''} "
+                f"no image found for {len(empty)} of the {len(self.classes)} classes in "
+                f"{printable_name(self.root)}: "
+                f"{', '.join(map(printable_name, empty[:5]))}{' …' if len(empty) > 5 else ''} "
                 f"(taken for images: {', '.join(IMG_EXTENSIONS)})"
             )
         super().__init__(table, transform, target_transform, max_pixels)
@@ -248,7 +252,7 @@ class ImageList(NativeDataset):
         table = _C.SampleTable(prefix[: prefix.rfind(b"/") + 1])
         for path, label in zip(encoded, values):
             if isinstance(label, bool) or not hasattr(label, "__index__"):
-                raise TypeError(f"labels must be ints, got {label!r} for {os.fsdecode(path)}")
+                raise TypeError(f"labels must be ints, got {label!r} for {printable_name(os.fsdecode(path))}")
             table.append(path, label)
         super().__init__(table, transform, target_transform, max_pixels)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ._printable import name_of, printable, printable_lines, printable_name
+
 # The sample in a DataError's text; see DataError.__str__.
 _SAMPLE = re.compile(r"cannot (\w+) sample ([\d,]+) \((.*)\): (.*)")
 
@@ -16,7 +18,8 @@ class DataError(RuntimeError):
 
     Attributes:
         index: of the sample in its dataset; -1 where there is no dataset (``stoker.decode``).
-        path: of the sample's file; "" for bytes.
+        path: of the sample's file, as ``os.fsdecode`` has it: it opens the file, whatever its name; ""
+            for bytes. The error's text has it with escapes in place of what cannot be printed.
         stage: "read", "decode" or "transform".
         reason: what went wrong there, in words.
         batch: number of the batch within its epoch, from 0; None outside a loader.
@@ -31,6 +34,7 @@ class DataError(RuntimeError):
             self._text = reason = index
             if found := _SAMPLE.search(index):
                 stage, index, path, reason = found.groups()
+                path = name_of(path)
         self.index = int(str(index).replace(",", "")) if stage else -1
         self.path = path
         self.stage = stage
@@ -38,11 +42,12 @@ class DataError(RuntimeError):
 
     def __str__(self) -> str:
         if self._text:
-            return self._text
-        what = self.path or "the given bytes"
+            return printable_lines(self._text)  # made from such a text as follows
+        path = printable_name(self.path)
+        what = path or "the given bytes"
         if self.index >= 0:
-            what = f"sample {self.index:,} ({self.path})"
-        text = f"cannot {self.stage} {what}: {self.reason}"
+            what = f"sample {self.index:,} ({path})"
+        text = f"cannot {self.stage} {what}: {printable(self.reason)}"
         if self.batch is not None:
             text += f"\n  stage {self.stage} · batch {self.batch} · index {self.index}"
         return text

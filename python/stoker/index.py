@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import _C
+from ._index_key import open_index as open_with_key
+from ._printable import printable_name
 
 FILE_NAME = "stoker.index"
 """What ``stoker index DIR`` calls the index that it leaves in DIR."""
 
 _NO_LIMIT = 2**62  # of pixels: nothing is decoded for an estimate
-_DAMAGED = "is damaged"  # and so it is made anew, as one that is not there
 
 IndexLike = str | os.PathLike[str] | None
 
@@ -46,6 +47,11 @@ def cache_folder() -> Path:
     """Of indexes that loaders make by themselves: below XDG_CACHE_HOME, by default ~/.cache."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return Path(home) / "stoker" / "index"
+
+
+def key_file() -> Path:
+    """The secret that this user's entries are tagged with."""
+    return cache_folder().parent / "index.key"
 
 
 def _real(root: bytes) -> bytes:
@@ -83,7 +89,7 @@ def beside(root: bytes) -> Location | None:
         path = os.path.join(folder, os.fsencode(FILE_NAME))
         if not os.path.isfile(path):
             continue
-        problem, index_root = _C.index_root(path)
+        problem, index_root, _ = _C.index_root(path)
         prefix = _below(real, index_root or folder)
         if not problem and prefix is not None:
             return Location(path, index_root, prefix)
@@ -94,11 +100,11 @@ def _in_file(file: bytes, real: bytes, new: Location) -> Location:
     """The index in ``file``, for samples in the folder ``real``; ``new`` where it is yet to be made."""
     if not os.path.lexists(file):
         return new
-    problem, index_root = _C.index_root(file)
-    if problem == _DAMAGED:
+    problem, index_root, made_anew = _C.index_root(file)
+    if made_anew:
         return new
     if problem:
-        raise ValueError(f"{os.fsdecode(file)} {problem}")
+        raise ValueError(f"{printable_name(os.fsdecode(file))} {problem}")
     return Location(file, index_root, _below(real, index_root or _real(os.path.dirname(file))) or b"")
 
 
@@ -124,7 +130,7 @@ def named(root: bytes, path: str | os.PathLike[str]) -> Location:
     """
     file = os.path.abspath(os.fsencode(path))
     if os.path.isdir(file):
-        raise ValueError(f"index: {os.fsdecode(file)} is a folder, not an index file")
+        raise ValueError(f"index: {printable_name(os.fsdecode(file))} is a folder, not an index file")
     real = _real(root)
     return _in_file(file, real, Location(file, real, b""))
 
@@ -154,7 +160,7 @@ def open_index(table: _C.SampleTable, index: IndexLike) -> _C.DecodeIndex | None
     else:
         written = named(root, index)
         sources = [written.source]
-    return _C.DecodeIndex(root, sources, True, written.root)
+    return open_with_key(key_file(), root, sources, True, written.root)
 
 
 def estimate_savings(

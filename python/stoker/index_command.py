@@ -8,16 +8,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
 from . import _C
 from ._cpus import usable_cores
 from ._files import image_paths
+from ._index_key import open_index
+from ._printable import printable, printable_name
 from .bench import workload_transform
 from .datasets import MAX_PIXELS
-from .index import Location, estimate_savings, left_in, named
+from .index import Location, estimate_savings, key_file, left_in, named
 from .transforms._compile import compile_plan
 
 Progress = Callable[[int, int], None]
@@ -65,7 +67,11 @@ class BuildReport:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What ``stoker index DIR --verify`` found: each image's entry against libjpeg-turbo's pixels."""
+    """What ``stoker index DIR --verify`` found: each image's entry against libjpeg-turbo's pixels.
+
+    Attributes:
+        others: entries that this user's key has not made, or that are damaged: never used.
+    """
 
     index: str
     images: int
@@ -74,6 +80,7 @@ class VerifyReport:
     unknown: int
     small: int
     wrong: int
+    others: int
     failures: list[Failure]
     seconds: float
 
@@ -87,6 +94,7 @@ class InfoReport:
         images, data_bytes: found in the folder.
         checkpoints, size_only, unknown, small: images by what the index has of them, as they are now;
             small: nothing, because they are too small for an entry.
+        others: have an entry that this user's key has not made, or that is damaged: never used.
         savings: workload → share of the entropy-coded data that a sample need not decode, of what it
             would have to without the index; on images with checkpoints.
     """
@@ -101,6 +109,7 @@ class InfoReport:
     size_only: int
     unknown: int
     small: int
+    others: int = 0
     failures: list[Failure] = field(default_factory=list)
     savings: dict[str, float] = field(default_factory=dict)
 
@@ -118,8 +127,10 @@ def _open(folder: Path, out: Path | None, record: bool) -> tuple[_C.SampleTable,
     table.shrink_to_fit()
     location = left_in(root) if out is None else named(root, out)
     if not record and not os.path.exists(location.path):
-        raise FileNotFoundError(f"{os.fsdecode(location.path)} does not exist: make it with stoker index")
-    index = _C.DecodeIndex(table.root, [location.source], record, location.root)
+        raise FileNotFoundError(
+            f"{printable_name(os.fsdecode(location.path))} does not exist: make it with stoker index"
+        )
+    index = open_index(key_file(), table.root, [location.source], record, location.root)
     return table, index, location
 
 
@@ -130,7 +141,7 @@ class _Survey:
     """
 
     def __init__(self, table: _C.SampleTable, index: _C.DecodeIndex) -> None:
-        self.counts = [0] * 5
+        self.counts = [0] * 6
         self.failures: list[tuple[int, str, str]] = []
         self.bytes = 0
         self._table = table
@@ -143,7 +154,7 @@ class _Survey:
             self._local.builder = _C.IndexBuilder(self._index, MAX_PIXELS)
         counts, failures, *read = getattr(self._local.builder, step)(self._table, first, last)
         with self._lock:
-            self.counts = [a + b for a, b in zip(self.counts, counts)]
+            self.counts = [a + b for a, b in zip_longest(self.counts, counts, fillvalue=0)]
             self.failures += failures
             self.bytes += sum(read)
         return last - first
@@ -226,7 +237,7 @@ def verify(
     table, index, location = _open(folder, out, record=False)
     survey = _Survey(table, index)
     survey.run("verify", workers, on_progress)
-    good, size_only, unknown, small, wrong = survey.counts
+    good, size_only, unknown, small, wrong, others = survey.counts
     return VerifyReport(
         index=os.fsdecode(location.path),
         images=len(table),
@@ -235,6 +246,7 @@ def verify(
         unknown=unknown,
         small=small,
         wrong=wrong,
+        others=others,
         failures=_failures(table, survey.failures),
         seconds=time.perf_counter() - began,
     )
@@ -249,7 +261,7 @@ def info(folder: Path, out: Path | None = None, workers: int | None = None) -> I
     path = os.fsdecode(location.path)
     (source,) = index.sources()
     if not source["good"]:
-        raise ValueError(f"{path} {source['state']}")
+        raise ValueError(f"{printable_name(path)} {source['state']}")
     survey = _Survey(table, index)
     survey.run("survey", workers, None)
     savings = {}
@@ -268,6 +280,7 @@ def info(folder: Path, out: Path | None = None, workers: int | None = None) -> I
         size_only=survey.counts[1],
         unknown=survey.counts[2],
         small=survey.counts[3],
+        others=survey.counts[5],
         failures=_failures(table, survey.failures),
         savings=savings,
     )
@@ -305,13 +318,18 @@ def render_build(report: BuildReport) -> str:
         lines.append(f"  {report.just_changed:,} changed a moment ago: run the command again for them")
     if report.merged:
         lines.append("  merged into one block, without entries of files that are gone")
-    return "\n".join([*lines, *_failure_lines(report.failures)])
+    return "\n".join(map(printable, [*lines, *_failure_lines(report.failures)]))
+
+
+_OTHERS = "This user's key has not made them, or they are damaged: stoker index DIR makes them anew."
 
 
 def render_verify(report: VerifyReport) -> str:
     """The report in words: the verdict first."""
     if report.wrong:
         head = f"{report.index}: {report.wrong:,} entries are WRONG; delete the file and make it anew."
+    elif report.others:
+        head = f"{report.index}: {report.others:,} entries are not used. {_OTHERS}"
     elif report.unknown:
         head = f"{report.index}: all that it has is right; {report.unknown:,} images it does not know."
     else:
@@ -322,7 +340,7 @@ def render_verify(report: VerifyReport) -> str:
         f" {report.size_only:,} have their size only · {report.small:,} are too small for an entry"
         f" · {report.seconds:.1f} s",
     ]
-    return "\n".join([*lines, *_failure_lines(report.failures)])
+    return "\n".join(map(printable, [*lines, *_failure_lines(report.failures)]))
 
 
 _WORKLOADS = {"W1": "RandomResizedCrop(224)", "W2": "Resize(256) + CenterCrop(224)"}
@@ -330,7 +348,7 @@ _WORKLOADS = {"W1": "RandomResizedCrop(224)", "W2": "Resize(256) + CenterCrop(22
 
 def render_info(report: InfoReport) -> str:
     """The report in words."""
-    covered = report.images - report.unknown
+    covered = report.images - report.unknown - report.others
     share = report.index_bytes / max(1, report.data_bytes)
     lines = [
         f"{report.index}: covers {covered / report.images:.1%} of {report.images:,} images",
@@ -339,6 +357,8 @@ def render_info(report: InfoReport) -> str:
         f"  images      {report.checkpoints:,} with checkpoints · {report.size_only:,} with their size only"
         f" · {report.small:,} too small for an entry · {report.unknown:,} unknown or changed since",
     ]
+    if report.others:
+        lines.append(f"  not used    entries of {report.others:,} images. {_OTHERS}")
     for workload, saved in report.savings.items():
         lines.append(f"  saves       {saved:.0%} of the entropy decoding of {_WORKLOADS[workload]}")
-    return "\n".join([*lines, *_failure_lines(report.failures)])
+    return "\n".join(map(printable, [*lines, *_failure_lines(report.failures)]))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import _C
 from ._cpus import usable_cores
 from ._pipeline import Pipeline
+from ._printable import printable
 from ._sources import Leaf, Source
 from .distributed import ShardSampler
 from .index import estimate_savings
@@ -43,12 +44,16 @@ class Plan:
     inline: str = ""
 
     def __str__(self) -> str:
-        where = "native" if self.native else f"Python (torch's own iteration), because\n  {self.reason}"
+        where = (
+            "native"
+            if self.native
+            else f"Python (torch's own iteration), because\n  {printable(self.reason)}"
+        )
         if self.inline:
-            where += f"\n  → {self.inline}"
+            where += f"\n  → {printable(self.inline)}"
         width = max(11, *(len(name) + 1 for name, _ in self.parts)) if self.parts else 11
         return "\n".join(
-            [f"Stoker plan: {where}", *(f"  {name:<{width}} {what}" for name, what in self.parts)]
+            [f"Stoker plan: {where}", *(f"  {name:<{width}} {printable(what)}" for name, what in self.parts)]
         )
 
 

@@ -50,7 +50,7 @@ def make_images(photos: Path, megapixels: float, count: int, folder: Path) -> Na
 def index_of(dataset: NativeDataset, share: float, folder: Path) -> _C.DecodeIndex:
     table = dataset._table
     file = os.fsencode(folder / f"{share}-{len(os.listdir(folder))}.index")
-    index = _C.DecodeIndex(table.root, [(file, b"")], True, table.root, share)
+    index = _C.DecodeIndex(table.root, [(file, b"")], True, table.root, share, bytes(16))
     _C.IndexBuilder(index, 2**40).build(table, 0, len(table))
     index.flush(True)
     return index

@@ -96,7 +96,7 @@ void Write(const Options& options) {
     entries.Add(NameOf(image), IdentityOf(image), {payload.data(), payload.size()});
     if (entries.bytes() < portion_bytes && image + 1 < options.entries) continue;
     const int64_t append = NowNs();
-    AppendToIndex(options.file, "", entries);
+    AppendToIndex(options.file, "", entries, IndexKey{});
     append_ns += NowNs() - append;
     slowest = std::max(slowest, Seconds(append));
     entries = {};
@@ -111,7 +111,7 @@ void Write(const Options& options) {
 
 void Merge(const Options& options) {
   const int64_t begin = NowNs();
-  CompactIndex(options.file, nullptr);
+  CompactIndex(options.file, nullptr, IndexKey{});
   std::printf("merged         %.1f s\n", Seconds(begin));
 }
 
@@ -140,7 +140,7 @@ void InAnotherProcess(void (*work)(const Options&), const Options& options) {
 
 std::shared_ptr<const IndexReader> Open(const std::string& path) {
   IndexState state = IndexState::kMissing;
-  auto reader = IndexReader::Open(path, &state);
+  auto reader = IndexReader::Open(path, IndexKey{}, &state);
   if (!reader) throw std::runtime_error(path + " " + IndexStateText(state));
   return reader;
 }
@@ -199,7 +199,7 @@ std::vector<Piece> PiecesOf(const IndexReader& reader, uint64_t lookups) {
       const size_t count = std::min<uint64_t>(16, b.header.records - at);
       chosen.push_back({{{buckets_at + bucket * sizeof(uint32_t), 2 * sizeof(uint32_t)},
                          {records_at + at * sizeof(IndexRecord), count * sizeof(IndexRecord)},
-                         {b.offset + record.payload, record.payload_bytes + kChecksumBytes}}});
+                         {b.offset + record.payload, record.payload_bytes + kTagBytes}}});
     }
     ++in_block;
     return true;

@@ -196,9 +196,9 @@ void RepairPayloads(const BlockHeader& block, size_t begin, Bytes* file) {
     if (at + sizeof(IndexRecord) > file->size()) return;
     const auto record = At<IndexRecord>(*file, at);
     const uint64_t checksum_at = uint64_t{record.payload} + record.payload_bytes;
-    if (checksum_at + kChecksumBytes > block.directory) continue;
+    if (checksum_at + kTagBytes > block.directory) continue;
     const ByteSpan payload{file->data() + begin + record.payload, record.payload_bytes};
-    PutAt(RecordChecksum(record, payload), begin + checksum_at, file);
+    PutAt(RecordTag(IndexKey{}, record, payload), begin + checksum_at, file);
   }
 }
 
@@ -253,7 +253,7 @@ UniqueFd InMemory(const Bytes& bytes) {
 
 void CheckIndex(const Bytes& file, Input in) {
   IndexState state{};
-  const auto index = IndexReader::Open(InMemory(file), "fuzzed", &state);
+  const auto index = IndexReader::Open(InMemory(file), "fuzzed", IndexKey{}, &state);
   if ((state == IndexState::kGood) != (index != nullptr)) Finding("a reader, and a bad state");
   if (!index) return;
   IndexReader::Scratch scratch;

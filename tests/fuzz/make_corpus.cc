@@ -172,7 +172,7 @@ void WriteIndexes(const std::filesystem::path& out) {
       name *= 0x9E3779B97F4A7C15;
       entries.Add(name, {100'000, i}, testing::Span(packed));
     }
-    AppendToIndex(path, "/data", entries);
+    AppendToIndex(path, "/data", entries, IndexKey{});
     const Bytes index = ReadBytes(path);
     const std::string title = "blocks" + std::to_string(blocks) + "_";
     Write(folder, title + "raw", Behind({0}, index));

@@ -12,6 +12,7 @@ fuzz() {
   local options=(-max_total_time="$seconds" -max_len=8192 -timeout=30 -rss_limit_mb=2048
     -print_final_stats=1 -artifact_prefix="$build/findings/$1-")
   [[ $1 = fuzz_jpeg_* ]] && options+=(-dict="$dictionary")
+  mkdir -p "$build/seeds/$1"
   local log=$build/logs/$1.log
   if "$build/lib/$1" "${options[@]}" "$build/corpus/$1" "$build/seeds/$1" >"$log" 2>&1; then
     echo "$1: $(sed -n 's/stat::number_of_executed_units: *//p' "$log") executions, no finding"
@@ -25,7 +26,8 @@ export -f fuzz
 
 rm -rf "$build/seeds"
 "$build/lib/make_corpus" "$build/seeds"
-printf '%s\n' fuzz_index fuzz_jpeg_coefficients fuzz_jpeg_pixels fuzz_kernels \
+printf '%s\n' fuzz_index fuzz_index_merge fuzz_jpeg_coefficients fuzz_jpeg_pixels fuzz_kernels \
   fuzz_jpeg_segments \
-  fuzz_jpeg_turbo |
+  fuzz_jpeg_turbo \
+  fuzz_sample_table |
   xargs -P 2 -I {} bash -c 'fuzz {}'

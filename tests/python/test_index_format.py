@@ -11,6 +11,7 @@ import pytest
 from conftest import encode, photo_like
 
 from stoker import index_command
+from stoker.index import key_file
 
 PRIME = 0x9E3779B97F4A7C15
 WORD = (1 << 64) - 1
@@ -26,6 +27,37 @@ def hash64(data: bytes, seed: int = 0) -> int:
     return h
 
 
+def siphash(key: bytes, message: bytes) -> int:
+    """SipHash-2-4."""
+    k0, k1 = struct.unpack("<QQ", key)
+    v = [k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D, k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573]
+
+    def rotate(x: int, by: int) -> int:
+        return (x << by | x >> (64 - by)) & WORD
+
+    def rounds(count: int) -> None:
+        for _ in range(count):
+            v[0] = (v[0] + v[1]) & WORD
+            v[1] = rotate(v[1], 13) ^ v[0]
+            v[0] = rotate(v[0], 32)
+            v[2] = (v[2] + v[3]) & WORD
+            v[3] = rotate(v[3], 16) ^ v[2]
+            v[0] = (v[0] + v[3]) & WORD
+            v[3] = rotate(v[3], 21) ^ v[0]
+            v[2] = (v[2] + v[1]) & WORD
+            v[1] = rotate(v[1], 17) ^ v[2]
+            v[2] = rotate(v[2], 32)
+
+    padded = message + bytes(-(len(message) + 1) % 8) + bytes([len(message) & 255])
+    for (w,) in struct.iter_unpack("<Q", padded):
+        v[3] ^= w
+        rounds(2)
+        v[0] ^= w
+    v[2] ^= 0xFF
+    rounds(4)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
 @dataclass
 class Entry:
     size: int
@@ -34,9 +66,10 @@ class Entry:
 
 
 def read_index(data: bytes) -> tuple[bytes, dict[int, Entry]]:
-    """The root, and the last entry of each name."""
+    """The root, and the last entry of each name. The key is this user's."""
+    key = key_file().read_bytes()
     magic, version, root_bytes, first = struct.unpack_from("<8sIIQ", data)
-    assert (magic, version) == (b"STOKRIDX", 1)
+    assert (magic, version) == (b"STOKRIDX", 2)
     root = data[64 : 64 + root_bytes]
     assert data[24:56] == bytes(32)
     assert struct.unpack_from("<Q", data, 56)[0] == hash64(root, hash64(data[:56]))
@@ -56,8 +89,8 @@ def read_index(data: bytes) -> tuple[bytes, dict[int, Entry]]:
             record = block[directory + 32 * n : directory + 32 * (n + 1)]
             name, size, mtime_ns, begin, payload_bytes = struct.unpack("<QQqII", record)
             payload = block[begin : begin + payload_bytes]
-            (checksum,) = struct.unpack_from("<Q", block, begin + payload_bytes)
-            assert checksum == hash64(payload, hash64(record))
+            (tag,) = struct.unpack_from("<Q", block, begin + payload_bytes)
+            assert tag == siphash(key, record + payload)
             assert payload_bytes <= 64 + size / 16
             names.append(name)
             entries[name] = Entry(size, mtime_ns, payload)

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from stoker._cpus import usable_cores
+from stoker._printable import printable, printable_name
 from stoker.demo.errors import DemoError
 
 __all__ = ["DemoError", "run_demo"]
@@ -40,7 +41,7 @@ def run_demo(data: Path | None, workers: int | None, epochs: int, picture: Path,
         print("stoker demo: interrupted", file=sys.stderr)
         return 130
     except (DemoError, OSError) as error:
-        print(f"stoker demo: {error}", file=sys.stderr)
+        print(f"stoker demo: {printable(str(error))}", file=sys.stderr)
         return 1
     return 0
 
@@ -71,11 +72,12 @@ def _run(data: Path | None, workers: int | None, epochs: int, picture: Path, as_
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     folder = demo_photos_with_progress(console) if data is None else data
     count = check_folder(folder)
-    console.print(f"Data: {count:,} images in {folder}")
+    console.print(f"Data: {count:,} images in {printable_name(str(folder))}", markup=False)
     comparison = compare(folder, workers or _default_workers(), epochs, console, quiet=as_json)
     print_table(comparison, console)
     draw(comparison, picture)
-    console.print(f"\n[bold]{headline(comparison)}.[/bold]\nPicture: {picture.resolve()}")
+    console.print(f"\n[bold]{headline(comparison)}.[/bold]")
+    console.print(f"Picture: {printable_name(str(picture.resolve()))}", markup=False)
     if as_json:
         results = {"data": str(folder), "picture": str(picture.resolve())}
         print(json.dumps(results | comparison.as_dict(), indent=2))

@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from .._printable import html_text as escape
 
 Drawn = tuple[str, str]
 """A picture, and its caption."""
@@ -166,7 +167,7 @@ class Picture:
         )
 
     def svg(self) -> str:
-        label = escape(self._label, quote=True)
+        label = escape(self._label)
         bars = "".join(
             f'<path class="{kind}" fill="{self.fill(kind)}" shape-rendering="crispEdges" d="{"".join(d)}"/>'
             for kind, d in self._bars.items()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from .._printable import printable, printable_name
 from .chrome_trace import chrome_trace
 from .findings import Finding, as_json, findings_in, together, words_for
 from .html_report import html_report
@@ -251,7 +252,7 @@ def diagnose(
     try:
         status, found = run(arguments, steps, HEADROOM_S if headroom else 0.0, stop, on_verdict)
     except NotRunnableError as error:
-        print(f"stoker diagnose: {error}", file=sys.stderr)
+        print(f"stoker diagnose: {printable(str(error))}", file=sys.stderr)
         return error.status
     write_json(found, status)
     if not early:
@@ -277,6 +278,8 @@ def _write_file(file: Path, text: str) -> bool:
     try:
         write_whole(file, text)
     except OSError as error:
-        print(f"stoker diagnose: {file} is not written: {error.strerror}", file=sys.stderr)
+        print(
+            f"stoker diagnose: {printable_name(str(file))} is not written: {error.strerror}", file=sys.stderr
+        )
         return False
     return True

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .._printable import printable, printable_name
 from ._words import counted
 from .cures import with_cures
 from .recording import Recording
@@ -139,7 +140,7 @@ def words_for(
     if not found:
         script = " ".join(arguments[:2]) if arguments[0] == "-m" else arguments[0]
         lines.append(
-            f"No batch of a DataLoader was seen in {script}: "
+            f"No batch of a DataLoader was seen in {printable_name(script)}: "
             "nothing to diagnose. It must iterate over torch's DataLoader (or Stoker's) in a Python process "
             "that reads PYTHONPATH."
         )
@@ -161,7 +162,7 @@ def words_for(
         where = f"rank {other.rank}" if other.rank else f"process {other.pid}"
         dataset = other.recording.facts.get("dataset", "")
         waits = f" It waits for {other.waits_for}." if other.waits_for else ""
-        lines.append(f"\nAlso, {where}, {dataset}: {other.verdict.headline}{waits}")
+        lines.append(f"\nAlso, {where}, {printable(dataset)}: {other.verdict.headline}{waits}")
     return "\n".join(lines)
 
 

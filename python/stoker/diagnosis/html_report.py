@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from html import escape
 
+from .._printable import html_text as escape
 from ..stats.records import LoaderStats
 from ._occupancy import occupancy_picture
 from ._pictures import (

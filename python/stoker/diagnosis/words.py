@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._printable import printable
 from ..stats.records import LoaderStats
 from ._words import counted, duration
 from .cures import enough_workers
@@ -149,7 +150,7 @@ def render(recording: Recording, verdict: Verdict, details: bool | None = None) 
     if details is None:
         details = verdict.kind != "accelerator-bound" or bool(stats.failed_batches or stats.index_problem)
     if not details:
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
     lines += ["", *_steps(recording, verdict)]
     if stats.path == "python" and recording.facts.get("plan"):
         lines.append(f"  served by PyTorch's own iteration: {recording.facts['plan']}")
@@ -159,4 +160,4 @@ def render(recording: Recording, verdict: Verdict, details: bool | None = None) 
         lost = counted(stats.failed_batches, "batch", "batches")
         lines.append(f"  {lost} {were} lost to samples that could not be loaded")
     lines += cure_lines(verdict.cures, steady_rate(recording), verdict)
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .._printable import printable
+
 if TYPE_CHECKING:
     from .records import Durations, LoaderStats
 
@@ -69,7 +71,9 @@ _OWN_LABELS = ("stage", "state", "quantile")
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    text = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    # The format knows no other escapes, and wants UTF-8: other characters become a backslash and so on.
+    return "".join(printable(c).replace("\\", "\\\\") if c != "\\" else c for c in text)
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -48,7 +48,7 @@ class IndexDamage : public ::testing::Test {
   void Check(const Bytes& bytes, size_t at, size_t blocks = kUnknown) {
     folder_.Write("index", bytes);
     IndexState state{};
-    const auto index = IndexReader::Open(path_, &state);
+    const auto index = IndexReader::Open(path_, testing::kTestKey, &state);
     if (index) {
       const size_t damaged = BlocksBefore(at);
       EXPECT_TRUE(blocks == kUnknown || index->blocks().size() == blocks)

@@ -119,7 +119,7 @@ TEST_F(IndexFailures, NoRoomToMerge) {
 TEST_F(IndexFailures, NoRoomToCompact) {
   AppendEntries(path_, EntriesOf(0, 50));
   AppendEntries(path_, EntriesOf(50, 50));
-  const auto write = [&] { CompactIndex(path_, nullptr); };
+  const auto write = [&] { CompactIndex(path_, nullptr, testing::kTestKey); };
   const size_t needed = BytesAfter(write);
   EXPECT_EQ(ReturnedByFork([&] { return TryLimits(0, needed, write); }), kAllGood);
   ExpectAll(path_, EntriesOf(0, 100));

@@ -90,13 +90,43 @@ TEST(IndexFormat, ChecksumsCoverTheWholeHeader) {
   EXPECT_EQ(of_index(index) ^ BlockChecksum(block), before);
 }
 
+constexpr IndexKey kKey{0x0706050403020100, 0x0f0e0d0c0b0a0908};
+
+// The vectors of SipHash's authors: bytes 0 to n - 1 by the key 0 to 15.
+TEST(IndexFormat, TagsAreSipHash) {
+  const auto hash = [](size_t bytes) {
+    SipHash sip(kKey);
+    const Bytes message = Numbered(bytes);
+    const size_t whole = std::min<size_t>(bytes / 8 * 8, 8);
+    sip.Add({message.data(), whole});
+    sip.Add({message.data() + whole, bytes - whole});
+    return sip.Finish();
+  };
+  EXPECT_EQ(hash(0), 0x726fdb47dd0e0e31U);
+  EXPECT_EQ(hash(1), 0x74f839c593dc67fdU);
+  EXPECT_EQ(hash(8), 0x93f5f5799a932462U);
+  EXPECT_EQ(hash(15), 0xa129ca6149be45e5U);
+  EXPECT_EQ(hash(63), 0x958a324ceb064572U);
+}
+
+TEST(IndexFormat, TagsNeedTheKey) {
+  const IndexRecord record{1, {2, 3}, 64, 30};
+  const Bytes payload = Numbered(30);
+  std::set<uint64_t> seen = {RecordTag(kKey, record, Span(payload))};
+  for (size_t bit = 0; bit < 128; ++bit) {
+    IndexKey other = kKey;
+    other[bit / 64] ^= uint64_t{1} << bit % 64;
+    EXPECT_TRUE(seen.insert(RecordTag(other, record, Span(payload))).second) << "bit " << bit;
+  }
+}
+
 TEST(IndexFormat, ChecksumsCoverWhatBelongsToTheHeader) {
   const IndexHeader header{};
   EXPECT_NE(IndexChecksum(header, "/data"), IndexChecksum(header, "/date"));
   EXPECT_NE(IndexChecksum(header, "/data"), IndexChecksum(header, "/data/"));
   const Bytes payload = Numbered(30);
   const auto of_record = [&](const IndexRecord& record) {
-    return RecordChecksum(record, Span(payload));
+    return RecordTag(kKey, record, Span(payload));
   };
   ExpectEveryBitCounts(IndexRecord{1, {2, 3}, 4, 5}, sizeof(IndexRecord), of_record);
   const IndexRecord record{1, {2, 3}, 64, 30};
@@ -104,7 +134,7 @@ TEST(IndexFormat, ChecksumsCoverWhatBelongsToTheHeader) {
   for (size_t bit = 0; bit < payload.size() * 8; ++bit) {
     Bytes changed = payload;
     changed[bit / 8] ^= static_cast<uint8_t>(1U << bit % 8);
-    EXPECT_TRUE(seen.insert(RecordChecksum(record, Span(changed))).second) << "bit " << bit;
+    EXPECT_TRUE(seen.insert(RecordTag(kKey, record, Span(changed))).second) << "bit " << bit;
   }
 }
 
@@ -124,7 +154,7 @@ TEST(IndexFormat, FieldsLieWhereFilesHaveThem) {
   EXPECT_EQ(offsetof(FileIdentity, mtime_ns), 8U);
   EXPECT_EQ(offsetof(IndexRecord, payload), 24U);
   EXPECT_EQ(offsetof(IndexRecord, payload_bytes), 28U);
-  EXPECT_EQ(kIndexVersion, 1U);
+  EXPECT_EQ(kIndexVersion, 2U);
 }
 
 TEST(IndexFormat, BucketsHoldAFewRecords) {

@@ -67,7 +67,7 @@ class HostileIndex : public ::testing::Test {
     AppendEntries(path, hostile_);
     testing::ExpectAll(path, good_);
     testing::ExpectAll(path, hostile_);
-    CompactIndex(path, nullptr);
+    CompactIndex(path, nullptr, testing::kTestKey);
     testing::ExpectAll(path, good_);
     testing::ExpectAll(path, hostile_);
     return found;
@@ -187,7 +187,8 @@ TEST_F(HostileIndex, PayloadsLieInTheirPlaceOnly) {
     // Where the checksum would lie in the file, put the right one.
     const uint64_t checksum_at = begin + uint64_t{place} + bytes;
     if (place >= 64 && checksum_at + 8 <= file.size()) {
-      const uint64_t checksum = RecordChecksum(record, {file.data() + begin + place, bytes});
+      const uint64_t checksum =
+          RecordTag(testing::kTestKey, record, {file.data() + begin + place, bytes});
       std::memcpy(file.data() + checksum_at, &checksum, sizeof checksum);
     }
     const auto index = OpenIndex(folder_.Write("index", file));
@@ -206,7 +207,8 @@ TEST_F(HostileIndex, APayloadInTheHeaderIsNone) {
   Bytes file = HandMadeHeader("/data");
   const size_t begin = file.size();
   block.AppendTo(&file);
-  const uint64_t checksum = RecordChecksum(block.records[0], {file.data() + begin, 80});
+  const uint64_t checksum =
+      RecordTag(testing::kTestKey, block.records[0], {file.data() + begin, 80});
   std::memcpy(file.data() + begin + 80, &checksum, sizeof checksum);
   IndexReader::Scratch scratch;
   const auto index = OpenIndex(folder_.Write("index", file));

@@ -74,7 +74,7 @@ TEST_F(IndexWriter, EmptyPayloadsAreEntries) {
 
 TEST_F(IndexWriter, NothingToAddMakesNoIndex) {
   left_ = {};
-  AppendToIndex(path_, "/data", {});
+  AppendToIndex(path_, "/data", {}, testing::kTestKey);
 }
 
 TEST_F(IndexWriter, EntriesKnowAboutWhatTheyTake) {
@@ -84,7 +84,7 @@ TEST_F(IndexWriter, EntriesKnowAboutWhatTheyTake) {
     entries.Add(entry.name, entry.file, Span(entry.payload));
   }
   EXPECT_EQ(entries.count(), 1000U);
-  AppendToIndex(path_, "/data", entries);
+  AppendToIndex(path_, "/data", entries, testing::kTestKey);
   const auto bytes = static_cast<double>(std::filesystem::file_size(path_));
   EXPECT_NEAR(static_cast<double>(entries.bytes()), bytes, bytes / 50);
 }
@@ -117,7 +117,7 @@ TEST_F(IndexWriter, CompactingKeepsTheNewestOfWhatIsWanted) {
   AppendEntries(path_, EntriesOf(0, 100));
   AppendEntries(path_, EntriesOf(50, 100, /*version=*/1));
   AppendEntries(path_, EntriesOf(150, 50));
-  CompactIndex(path_, nullptr);
+  CompactIndex(path_, nullptr, testing::kTestKey);
   auto index = OpenIndex(path_);
   EXPECT_EQ(index->blocks().size(), 1U);
   EXPECT_EQ(index->records(), 200U);
@@ -128,23 +128,25 @@ TEST_F(IndexWriter, CompactingKeepsTheNewestOfWhatIsWanted) {
   ExpectAll(path_, EntriesOf(150, 50));
 
   const uint64_t wanted = EntryOf(70).name;
-  CompactIndex(path_, [=](uint64_t name) { return name == wanted; });
+  CompactIndex(path_, [=](uint64_t name) { return name == wanted; }, testing::kTestKey);
   index = OpenIndex(path_);
   EXPECT_EQ(index->records(), 1U);
   ExpectAll(path_, {EntryOf(70, 1)});
-  CompactIndex(path_, [](uint64_t) { return false; });
+  CompactIndex(path_, [](uint64_t) { return false; }, testing::kTestKey);
   EXPECT_EQ(OpenIndex(path_)->records(), 0U);
   AppendEntries(path_, EntriesOf(0, 10));
   ExpectAll(path_, EntriesOf(0, 10));
 }
 
 TEST_F(IndexWriter, CompactingNeedsAnIndex) {
-  EXPECT_NE(ErrorOf([&] { CompactIndex(path_, nullptr); }).find("does not exist"),
-            std::string::npos);
+  EXPECT_NE(
+      ErrorOf([&] { CompactIndex(path_, nullptr, testing::kTestKey); }).find("does not exist"),
+      std::string::npos);
   const Bytes text(300, 'x');
   folder_.Write("index", text);
-  EXPECT_NE(ErrorOf([&] { CompactIndex(path_, nullptr); }).find("not a decode index"),
-            std::string::npos);
+  EXPECT_NE(
+      ErrorOf([&] { CompactIndex(path_, nullptr, testing::kTestKey); }).find("not a decode index"),
+      std::string::npos);
   EXPECT_EQ(ReadBytes(path_), text);
 }
 
@@ -220,7 +222,7 @@ TEST_F(IndexWriter, LeavesANewerVersionAlone) {
   folder_.Write("index", file);
   EXPECT_NE(ErrorOf([&] { AppendEntries(path_, EntriesOf(0, 5)); }).find("newer version"),
             std::string::npos);
-  ErrorOf([&] { CompactIndex(path_, nullptr); });
+  ErrorOf([&] { CompactIndex(path_, nullptr, testing::kTestKey); });
   EXPECT_EQ(ReadBytes(path_), file);
 }
 
@@ -255,7 +257,7 @@ TEST_F(IndexWriter, WritesOverABlockThatWasNeverFinished) {
 TEST_F(IndexWriter, OnlyTheOwnerMayWriteWhatItMakes) {
   const mode_t before = umask(0);
   AppendEntries(path_, EntriesOf(0, 5));
-  CompactIndex(path_, nullptr);
+  CompactIndex(path_, nullptr, testing::kTestKey);
   umask(before);
   struct stat info {};
   ASSERT_EQ(stat(path_.c_str(), &info), 0);
@@ -267,7 +269,7 @@ TEST_F(IndexWriter, PathsNeedNoFolder) {
   std::filesystem::current_path(folder_.path());
   AppendEntries("index", EntriesOf(0, 5));
   AppendEntries("index", EntriesOf(5, 5));
-  CompactIndex("index", nullptr);
+  CompactIndex("index", nullptr, testing::kTestKey);
   ExpectAll("index", EntriesOf(0, 10));
   std::filesystem::current_path(before);
 }
@@ -282,7 +284,7 @@ TEST_F(IndexWriter, RemovesWhatDeadWritersLeft) {
   AppendEntries(path_, EntriesOf(0, 5));
   EXPECT_EQ(NamesIn(folder_.path()), left_);
   leave("index.tmp-1-0");
-  CompactIndex(path_, nullptr);
+  CompactIndex(path_, nullptr, testing::kTestKey);
 }
 
 }  // namespace

@@ -29,6 +29,7 @@ class IndexBuilderTest : public ::testing::Test {
     options.samples_root = folder_.path();
     options.sources = {{folder_.path() + "/index", ""}};
     options.record = true;
+    options.key = IndexKey{1, 2};
     options.index_root = folder_.path();
     index_ = std::make_shared<DecodeIndex>(options);
     builder_ = std::make_unique<IndexBuilder>(index_, DecodeLimits{});

@@ -36,6 +36,7 @@ class IndexedReaderTest : public ::testing::Test {
     DecodeIndexOptions options;
     options.sources = {{folder_.path() + "/an.index", ""}};
     options.record = true;
+    options.key = IndexKey{1, 2};
     index_ = std::make_shared<DecodeIndex>(options);
     ASSERT_EQ(IndexBuilder(index_, {}).Build(path_), BuildResult::kCheckpoints);
     index_->Flush(/*wait=*/true);

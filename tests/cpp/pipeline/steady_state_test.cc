@@ -78,6 +78,7 @@ Costs SteadyState(const SamplePlan& plan, int count, Index use = Index::kNone) {
     DecodeIndexOptions options;
     options.sources = {{folder.path() + "/an.index", ""}};
     options.record = true;
+    options.key = IndexKey{1, 2};
     options.share = 0.06;  // the files are small
     index = std::make_shared<DecodeIndex>(options);
   }

@@ -14,6 +14,7 @@
 
 #include "codec/jpeg/checkpoints.h"
 #include "pipeline/decode_index.h"
+#include "support/index_files.h"
 #include "support/test_images.h"
 
 namespace stoker::testing {
@@ -39,6 +40,7 @@ class DecodeIndexTest : public ::testing::Test {
     options.sources = {{path, ""}};
     options.record = true;
     options.index_root = "/data";
+    options.key = kTestKey;
     return options;
   }
   DecodeIndexOptions Options() const { return Options(path_); }

@@ -21,6 +21,9 @@
 
 namespace stoker::testing {
 
+// Whose index it is.
+inline constexpr IndexKey kTestKey{0x0123456789abcdef, 0xfedcba9876543210};
+
 struct IndexEntry {
   uint64_t name = 0;
   FileIdentity file;
@@ -49,7 +52,7 @@ inline void AppendEntries(const std::string& path, const std::vector<IndexEntry>
                           const std::string& root = "/data") {
   NewEntries added;
   for (const IndexEntry& entry : entries) added.Add(entry.name, entry.file, Span(entry.payload));
-  AppendToIndex(path, root, added);
+  AppendToIndex(path, root, added, kTestKey);
 }
 
 // What an IndexError of `body` says; fails the test where there is none.
@@ -65,14 +68,14 @@ inline std::string ErrorOf(const std::function<void()>& body) {
 
 inline IndexState StateOf(const std::string& path) {
   IndexState state{};
-  IndexReader::Open(path, &state);
+  IndexReader::Open(path, kTestKey, &state);
   return state;
 }
 
 // Fails the test where there is none.
 inline std::shared_ptr<const IndexReader> OpenIndex(const std::string& path) {
   IndexState state{};
-  auto index = IndexReader::Open(path, &state);
+  auto index = IndexReader::Open(path, kTestKey, &state);
   EXPECT_TRUE(index != nullptr) << path << " " << IndexStateText(state);
   EXPECT_EQ(state == IndexState::kGood, index != nullptr);
   return index;
@@ -149,7 +152,7 @@ struct HandMadeBlock {
     AddRecord({entry.name, entry.file, static_cast<uint32_t>(64 + payloads.size()),
                static_cast<uint32_t>(entry.payload.size())});
     payloads.insert(payloads.end(), entry.payload.begin(), entry.payload.end());
-    AppendPod(RecordChecksum(records.back(), Span(entry.payload)), &payloads);
+    AppendPod(RecordTag(kTestKey, records.back(), Span(entry.payload)), &payloads);
   }
   // A record alone. The buckets are counted anew.
   void AddRecord(const IndexRecord& record) {
