@@ -25,23 +25,26 @@ _NAMED = 5  # samples that an error names
 # A loader with persistent_workers holds its iterator, and an iterator needs its loader, which may be
 # dropped before it. So that the two are no cycle (whose end, with all worker processes, would wait
 # for the garbage collector), an iterator has a twin of the loader, which shares everything with it
-# but the iterator.
+# but the iterator. The twin is of a class of Stoker's own, whatever the loader's is: nothing that a
+# script's subclass defines (__del__, __setattr__) runs where a twin is made, used or dropped, and it
+# keeps nothing alive that the subclass has added. What torch's iterators ask for while they are made
+# they read from the loader itself.
 def twin_of(loader: DataLoader[Any]) -> Any:
     """See Note [An iterator's own loader]."""
-    twin: Any = object.__new__(type(loader))
-    twin.__dict__.update(loader.__dict__, _iterator=None)
-    return twin
+    return loader._twin()
 
 
 class LoaderView:
-    """A loader as torch's iterators see it: with another dataset, index sampler or collate function."""
+    """A loader as torch's iterators see it while they are made: with another dataset, index sampler or
+    collate function."""
 
-    def __init__(self, twin: DataLoader[Any], **others: Any) -> None:
-        self._twin = twin
+    def __init__(self, loader: DataLoader[Any], twin: DataLoader[Any], **others: Any) -> None:
+        self._seen = loader
+        self._twin = twin  # by which a diagnosis knows it
         self.__dict__.update(others, _index_sampler=IndexSampler(twin))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._twin, name)
+        return getattr(self._seen, name)
 
 
 def timed_out(timeout: float, batch: int, samples: list[str]) -> RuntimeError:
@@ -63,6 +66,7 @@ class _Timed:
     _given = 0  # batches that were handed over
 
     def _begin(self, loader: DataLoader[Any]) -> tuple[LoaderView, dict[str, Any] | None]:
+        given = loader
         self._loader = loader = twin_of(loader)
         self._meter = loader._meter
         self._errors = loader._log.epoch
@@ -79,6 +83,7 @@ class _Timed:
         retire_with(self, self._meter, block)
         measured = metered(dataset, is_iterable(loader), block)
         return LoaderView(
+            given,
             loader,
             dataset=measured,
             collate_fn=MeteredCollate(collate, measured),

@@ -44,9 +44,10 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
+        given = loader
         self._loader = loader = twin_of(loader)
         resume = loader._recorder.constructing(loader)
-        view: Any = LoaderView(loader)
+        view: Any = LoaderView(given, loader)
         super().__init__(view)
         if loader.num_workers > 0:
             super()._reset(loader, first_iter=True)  # as torch's with workers: the sampler's iterator anew

@@ -9,7 +9,6 @@ whether that led to the same place.
 from __future__ import annotations
 
 import base64
-import copy
 import itertools
 import weakref
 import zlib
@@ -177,15 +176,16 @@ class Run:
         self.on_skip = None
 
     def _check_other_rank(self, resume: dict[str, Any]) -> None:
-        sampler = copy.copy(sampler_of(self._loader()))
-        sampler.rank = resume["rank"]
+        sampler = sampler_of(self._loader())
         batches: Any = self._loader().batch_sampler
         if not deals_in_turn(sampler) or (batches is not None and type(batches) is not BatchSampler):
             return  # which nobody can make for another rank
-        inner = self._dealt(sampler) if self.offset else iter(sampler)
+        inner: Any = _plain(sampler, int(resume["rank"]), sampler.num_replicas)
+        if self.offset:
+            inner = self._dealt(sampler, int(resume["rank"]))
         crc = 0
         if batches is not None:
-            inner = iter(BatchSampler(inner, batches.batch_size, batches.drop_last))
+            inner = BatchSampler(inner, batches.batch_size, batches.drop_last)
         for batch in itertools.islice(inner, int(resume["batches"])):
             crc = _checksum(crc, batch)
         _check_replayed(crc, resume)
@@ -216,7 +216,7 @@ class Run:
         """Batches of what is left of the epoch behind ``offset``, dealt to the present ranks anew."""
         sampler = sampler_of(self._loader())
         batches: Any = self._loader().batch_sampler
-        mine = self._dealt(sampler)
+        mine = self._dealt(sampler, sampler.rank)
         if isinstance(sampler, ShardSampler):
             sampler.epoch += 1  # as if it had been asked itself
         if batches is None:
@@ -224,19 +224,30 @@ class Run:
         else:
             yield from BatchSampler(mine, batches.batch_size, batches.drop_last)
 
-    def _dealt(self, sampler: Any) -> Iterator[Any]:
-        """What is left for the sampler's rank."""
-        everything = copy.copy(sampler)
-        everything.num_replicas, everything.rank = 1, 0
-        everything.num_samples = everything.total_size = len(sampler.dataset)
-        left = list(everything)[self.offset :]
+    def _dealt(self, sampler: Any, rank: int) -> Iterator[Any]:
+        """What is left for one of the sampler's ranks."""
+        left = list(_plain(sampler, 0, 1))[self.offset :]
         ranks = sampler.num_replicas
         if sampler.drop_last:
             left = left[: len(left) // ranks * ranks]
         elif left:
             missing = -len(left) % ranks
             left += (left * (missing // len(left) + 1))[:missing]
-        return iter(left[sampler.rank :: ranks])
+        return iter(left[rank::ranks])
+
+
+def _plain(sampler: Any, rank: int, ranks: int) -> DistributedSampler[Any]:
+    """A sampler that deals in turn as ``sampler`` does, for another rank: one of torch's class, since
+    the script's own may mind being copied."""
+    plain: Any = DistributedSampler(
+        sampler.dataset, ranks, 0, sampler.shuffle, sampler.seed, sampler.drop_last
+    )
+    plain.rank, plain.epoch = rank, sampler.epoch
+    if ranks == 1:
+        plain.num_samples = plain.total_size = len(sampler.dataset)
+    else:
+        plain.num_samples, plain.total_size = sampler.num_samples, sampler.total_size
+    return plain  # type: ignore[no-any-return]
 
 
 def _check_replayed(checksum: int, resume: dict[str, Any]) -> None:

@@ -297,6 +297,12 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
             return TimedSingleProcessIterator(self)
         return TimedMultiProcessIterator(self)
 
+    def _twin(self) -> DataLoader[Any]:
+        """See Note [An iterator's own loader]."""
+        twin: _Twin = object.__new__(_Twin)
+        twin.__dict__.update({name: getattr(self, name) for name in _SHARED}, _iterator=None)
+        return twin
+
     @property
     def errors(self) -> tuple[BadSample, ...]:
         """The samples that could not be loaded since the loader was made (the last 100,000)."""
@@ -357,3 +363,22 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         if not self.native or self._source is None:
             return None
         return self._cores.index(self._source, self.index)
+
+
+# What an iterator needs of its loader.
+_SHARED = (
+    "dataset", "batch_size", "sampler", "batch_sampler", "num_workers", "collate_fn", "pin_memory",
+    "drop_last", "timeout", "worker_init_fn", "multiprocessing_context", "generator", "prefetch_factor",
+    "persistent_workers", "pin_memory_device", "in_order", "memory_format", "pixels", "dct_scaling", "index",
+    "shard", "on_error", "max_errors", "error_manifest", "progress", "_auto_collation", "_index_sampler",
+    "_dataset_kind", "_IterableDataset_len_called", "_pins_by_default", "_source", "_python_reason", "_live",
+    "_log", "_cores", "_meter", "_recorder",
+)  # fmt: skip
+
+
+class _Twin(DataLoader[Any]):
+    """See Note [An iterator's own loader]. What torch works out anew, and a subclass may, is noted here."""
+
+    _auto_collation: Any = False
+    _index_sampler: Any = None
+    multiprocessing_context: Any = None
