@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import dataloader as torch_dataloader
 
+from . import _state
 from ._inline import Guarded, GuardedCollate, GuardedDataset, InlineDataset
 from ._recorder import IndexSampler, Run, is_iterable
 from .bad_samples import BadSample, EpochErrors
@@ -64,6 +65,7 @@ class _Timed:
     _errors: EpochErrors
     _first_batch = 0  # of the epoch, that this iterator gives
     _given = 0  # batches that were handed over
+    _goes_on = False  # in the middle of an epoch, of which this iterator has given nothing yet
 
     def _begin(self, loader: DataLoader[Any]) -> tuple[LoaderView, dict[str, Any] | None]:
         given = loader
@@ -93,6 +95,8 @@ class _Timed:
     def _begun(self, resume: dict[str, Any] | None) -> None:
         run = self._run()
         run.base_seed = int(self._base_seed)  # type: ignore[attr-defined]
+        self._first_batch = self._given = 0
+        self._goes_on = _state.is_in_mid_epoch(resume)
         if resume is None:
             return
         self._first_batch = int(resume["batches"])
@@ -122,13 +126,25 @@ class _Timed:
         self._meter.asked()
         try:
             data = self._next_good()
+        except StopIteration:
+            self._loader._end_progress()
+            if not self._goes_on:
+                raise
+            self._loader._nothing_left_of_epoch(self._first_batch)
+            self._begin_next_epoch()
+            return self._next_data()
         except BaseException:
             self._loader._end_progress()
             raise
+        self._goes_on = False
         self._given += 1
         self._meter.answered()
         self._loader._progress()
         return data
+
+    def _begin_next_epoch(self) -> None:
+        """As a loader's next iterator does, with this one in its place."""
+        raise NotImplementedError
 
     def _next_good(self) -> Any:
         """The next batch of which something is left."""
@@ -141,7 +157,9 @@ class _Timed:
             except Exception:  # too many errors, or the manifest cannot be written
                 self._meter.failed_batches += 1
                 raise
-            if not data.empty:
+            if data.empty:
+                self._loader._batch_is_empty(self._run().batches - 1)
+            else:
                 self._meter.left_out += sum(failed.replaced_by is None for failed in data.failures)
                 return data.batch
 
@@ -199,23 +217,43 @@ class _Timed:
 
 class TimedSingleProcessIterator(_Timed, torch_dataloader._SingleProcessDataLoaderIter):
     def __init__(self, loader: DataLoader[Any]) -> None:
+        self._start(loader)
+
+    def _start(self, loader: DataLoader[Any]) -> None:
         view, resume = self._begin(loader)
         super().__init__(view)
         self._begun(resume)
+
+    def _begin_next_epoch(self) -> None:
+        self._loader._epoch_begins()
+        self._start(self._loader)
+        self._meter.iterator_made()
 
 
 class TimedMultiProcessIterator(_Timed, torch_dataloader._MultiProcessingDataLoaderIter):
     def __init__(self, loader: DataLoader[Any]) -> None:
+        self._start(loader)
+
+    def _start(self, loader: DataLoader[Any]) -> None:
         view, resume = self._begin(loader)
         super().__init__(view)
         self._meter.system.workers.update(p.pid for p in self._workers if p.pid is not None)
         self._begun(resume)
+
+    def _begin_next_epoch(self) -> None:
+        if self._persistent_workers:
+            self._reset(self._loader)
+            return
+        self._loader._epoch_begins()
+        self._start(self._loader)  # torch has ended the workers
+        self._meter.iterator_made()
 
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
         epoch = None if first_iter else self._run().epoch + 1
         if not first_iter:
             self._first_batch = 0
             self._given = 0
+            self._goes_on = False
             self._loader._epoch_begins()
             self._errors = self._loader._log.epoch
         super()._reset(loader, first_iter)

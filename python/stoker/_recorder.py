@@ -9,6 +9,7 @@ whether that led to the same place.
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import weakref
 import zlib
@@ -77,7 +78,7 @@ class Run:
     Attributes:
         batches, samples, checksum: of the batches that the consumer has had, or that raised.
         raised: how many of them raised.
-        finished: the consumer has had all.
+        finished: the consumer has had all, and knows: see ``is_over``.
         generators: those that the sampler may draw from, by name, as the pass began.
         offset: how many samples of the epoch, of all ranks, had been had before this pass.
         begun: the sampler has been asked.
@@ -96,6 +97,8 @@ class Run:
         self.base_seed, self.epoch = 0, 0
         self.on_skip: Callable[[Any], None] | None = None
         self._drawn: deque[tuple[int, int, Any]] = deque()  # checksum, samples, indices of those ahead
+        self._kept: list[Any] = []  # what is_over has asked for: a batch's indices, or an error
+        self._exhausted = False
         self._crc = 0
         self.begun = self._restored = False
         self._refused: StateError | None = None
@@ -127,7 +130,7 @@ class Run:
                 self._refused = e
                 raise
         try:
-            batch = next(self._inner)
+            batch = self._next_of_sampler()
         finally:
             if self._resume is not None and not self._restored:
                 # Behind what the sampler drew for its first step, which may have been this one.
@@ -137,6 +140,42 @@ class Run:
             batch = list(batch)
         self._note(batch)
         return batch
+
+    def _next_of_sampler(self) -> Any:
+        if self._kept:
+            batch = self._kept.pop()
+            if isinstance(batch, Exception):
+                raise batch
+            return batch
+        try:
+            return next(self._inner)
+        except StopIteration:
+            self._exhausted = True
+            raise
+
+    def is_over(self) -> bool:
+        """Whether the consumer has had all batches, whoever has seen the end.
+
+        A sampler that has given as many as its length says is asked whether there is one more.
+        """
+        if self.finished or self._drawn or self._kept or not self.begun:
+            return self.finished
+        if not self._exhausted and self._seems_over():
+            try:
+                self._kept.append(self._next_of_sampler())
+            except StopIteration:
+                pass
+            except Exception as e:
+                self._kept.append(e)  # the next step's own
+        self.finished = self._exhausted
+        return self.finished
+
+    def _seems_over(self) -> bool:
+        if self.offset:
+            return True  # what is left of an epoch is a list, which may be asked at any time
+        with contextlib.suppress(Exception):  # whatever the script's own sampler raises
+            return 0 < len(self._loader()._index_sampler) <= self.batches
+        return False
 
     def _note(self, batch: Any) -> None:
         self._crc = _checksum(self._crc, batch)

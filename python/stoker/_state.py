@@ -59,6 +59,7 @@ def _size(loader: DataLoader[Any]) -> int | None:
 def make_state(loader: DataLoader[Any], recorder: Recorder, extra: dict[str, Any]) -> dict[str, Any]:
     """A loader's state, of types that JSON has. ``extra``: what the loader itself adds."""
     run = recorder.run
+    over = run is not None and run.is_over()
     rank, world_size = world_of(loader)
     return {
         "kind": _KIND,
@@ -70,7 +71,7 @@ def make_state(loader: DataLoader[Any], recorder: Recorder, extra: dict[str, Any
         "checksum": 0 if run is None else run.checksum,
         "base_seed": 0 if run is None else run.base_seed,
         "epoch": 0 if run is None else run.epoch,
-        "finished": run is not None and run.finished,
+        "finished": over,
         "fresh": run is None,
         "generators": _generator_record(loader, recorder),
         "sampler": type(sampler_of(loader)).__name__,
@@ -112,6 +113,8 @@ def check_state(loader: DataLoader[Any], state: Any, names: Iterable[str]) -> di
         _check_values(loader, state)
         return _from_the_start(loader, state)
     _check_values(loader, state)
+    if _is_all(loader, state):
+        return _from_the_start(loader, {**state, "finished": True})
     if is_iterable(loader):  # from its start, and what had been had is dropped by the iterator
         _check_alike(loader, state, ("batch_size", "drop_last"))
         if max(1, state["num_workers"]) != max(1, loader.num_workers):
@@ -125,6 +128,15 @@ def check_state(loader: DataLoader[Any], state: Any, names: Iterable[str]) -> di
         return _dealt_anew(loader, state, ranks)
     _check_alike(loader, state, ("batch_size", "drop_last"))
     return {**state, "whole": False}
+
+
+def _is_all(loader: DataLoader[Any], state: dict[str, Any]) -> bool:
+    """Whether a state that does not say so is of a whole epoch. Where a sampler has epochs, that must be
+    known before it is asked: the script may have set the next one."""
+    if not deals_in_turn(sampler_of(loader)) or state["offset"] or state["batch_size"] != loader.batch_size:
+        return False
+    same_ranks = bool(state["world_size"] == world_of(loader)[1])
+    return same_ranks and 0 < len(loader) <= int(state["batches"])
 
 
 def _check_alike(loader: DataLoader[Any], state: dict[str, Any], names: tuple[str, ...]) -> None:
@@ -190,6 +202,11 @@ def _dealt_anew(loader: DataLoader[Any], state: dict[str, Any], ranks: int) -> d
     done = int(state["offset"]) + int(state["world_size"]) * int(state["samples"])
     size = len(sampler.dataset)
     return {**state, "offset": min(done, size), "batches": 0, "samples": 0, "checksum": 0, "whole": False}
+
+
+def is_in_mid_epoch(resume: dict[str, Any] | None) -> bool:
+    """Whether what check_state has let pass begins behind other batches of its epoch."""
+    return resume is not None and bool(resume["batches"] or resume["offset"])
 
 
 def set_sampler_epoch(loader: DataLoader[Any], state: dict[str, Any]) -> None:

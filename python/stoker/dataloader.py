@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import warnings
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 import torch.utils.data as torch_data
@@ -19,15 +20,18 @@ from ._cpus import auto_workers
 from ._iterators import TimedMultiProcessIterator, TimedSingleProcessIterator
 from ._measured import MeasuredLoader
 from ._native import NativeIterator
-from ._recorder import Recorder, StateError
+from ._recorder import Recorder, StateError, is_iterable, sampler_of
 from ._sources import Source, resolve
-from .bad_samples import BadSample, ErrorLog, OnError
+from .bad_samples import BadSample, ErrorLog, OnError, TooManyErrorsError
 from .diagnosis.live import LiveLine
-from .distributed import ShardSampler, rank_and_world_size
+from .distributed import ShardSampler, rank_and_world_size, ranks_of
 from .index import IndexLike, check, named
 from .plan import Plan, make_plan
 from .stats import Meter
 from .stats.device import accelerator_available
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["AutoWorkers", "DataLoader"]
 
@@ -108,6 +112,19 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
     and is refused elsewhere; a loader inherited over a fork makes new ones.
     """
 
+    def __new__(cls, *_args: Any, **_options: Any) -> Self:
+        """A loader with default options of Stoker's, for subclasses that call ``__init__`` late, or torch's
+        only, or do all by themselves (torchdata's StatefulDataLoader)."""
+        loader = super().__new__(cls)
+        loader.__dict__.update(
+            memory_format=torch.contiguous_format, pixels="fast", dct_scaling=False, index="auto", shard=None,
+            on_error="raise", max_errors=None, error_manifest=None, progress=False, _live=None,
+            _pins_by_default=False, _source=None, _begins_here=False, _log=ErrorLog("raise", None, None),
+            _python_reason=f"{cls.__name__} has not called stoker.DataLoader.__init__",
+        )  # fmt: skip
+        loader._forget()
+        return loader
+
     def __init__(
         self,
         dataset: torch_data.Dataset[T],
@@ -145,6 +162,7 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
             raise ValueError('dct_scaling changes pixels: it goes with pixels="fast" only')
         if memory_format not in (torch.contiguous_format, torch.channels_last):
             raise ValueError("memory_format must be torch.contiguous_format or torch.channels_last")
+        self._begins_here = True
         self._source, self._python_reason = resolve(dataset)
         native = not self._python_reason
         if isinstance(num_workers, AutoWorkers) or num_workers == "auto":
@@ -197,6 +215,7 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
             pin_memory_device=pin_memory_device,
             in_order=in_order,
         )
+        self._check_ranks()
 
     @staticmethod
     def _shard_sampler(dataset: Any, shuffle: bool, drop_last: bool) -> ShardSampler:
@@ -236,16 +255,53 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         if not self.native:
             super().check_worker_number_rationality()
 
+    def _resolve(self) -> None:
+        self._source, self._python_reason = resolve(self.dataset)
+        if not self._begins_here and type(self)._get_iterator is not DataLoader._get_iterator:
+            self._source = None
+            self._python_reason = f"{type(self).__name__} makes its iterators itself"
+
     def _resolved(self) -> Source:
         """The dataset's source as it is now: transforms and subsets may have been changed."""
-        self._source, self._python_reason = resolve(self.dataset)
+        self._resolve()
         if self._source is None or self._python_reason:
             raise RuntimeError(
                 f"the dataset was changed while its native iterator was in use: {self._python_reason}"
             )
         return self._source
 
+    def _ranks(self) -> int:
+        return ranks_of(self.sampler, self.batch_sampler, sampler_of(self))
+
+    def _check_ranks(self) -> None:
+        """Batches that are left out would be missing on one rank only, for which the others wait."""
+        if self.on_error == "skip" and (ranks := self._ranks()) > 1:
+            raise ValueError(
+                f'on_error="skip" leaves out batches of which no sample is good, and this process is one of '
+                f"{ranks} ranks, which must all have the same number of batches, or the others wait for "
+                f'ever: use on_error="replace"'
+            )
+
+    def _batch_is_empty(self, batch: int) -> None:
+        """Nothing is left of a batch, which does not come."""
+        if (ranks := self._ranks()) > 1:
+            raise TooManyErrorsError(
+                f"not one sample of batch {batch:,} could be loaded or replaced, and the {ranks} ranks must "
+                "all have the same number of batches"
+            )
+
+    def _nothing_left_of_epoch(self, batches: int) -> None:
+        why = "its dataset has ended" if is_iterable(self) else "its sampler gives no more"
+        if self._log.epoch.bad and self.on_error != "raise":
+            why += ", or what it gave could not be loaded"
+        warnings.warn(
+            f"the state that was loaded is from an epoch of which no batch is left behind {batches:,} "
+            f"({why}): that epoch is over, and the next one begins",
+            stacklevel=4,
+        )
+
     def _epoch_begins(self) -> None:
+        self._check_ranks()
         self._meter.epoch_begins()
         self._log.epoch_begins()
 
@@ -268,7 +324,8 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         return super().__iter__()
 
     def _get_iterator(self) -> torch_dataloader._BaseDataLoaderIter:
-        self._source, self._python_reason = resolve(self.dataset)
+        self._begins_here = True
+        self._resolve()
         if self._pins_by_default and self.pin_memory:
             self.pin_memory = torch.accelerator.is_available()  # now that the driver is started anyway
         self._epoch_begins()
@@ -355,7 +412,7 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
 
     def plan(self) -> Plan:
         """What runs where, part by part, and why; ``print`` it."""
-        self._source, self._python_reason = resolve(self.dataset)
+        self._resolve()
         return make_plan(self, self._source, self._python_reason, self._decode_index())
 
     def _decode_index(self) -> _C.DecodeIndex | None:
@@ -371,8 +428,8 @@ _SHARED = (
     "drop_last", "timeout", "worker_init_fn", "multiprocessing_context", "generator", "prefetch_factor",
     "persistent_workers", "pin_memory_device", "in_order", "memory_format", "pixels", "dct_scaling", "index",
     "shard", "on_error", "max_errors", "error_manifest", "progress", "_auto_collation", "_index_sampler",
-    "_dataset_kind", "_IterableDataset_len_called", "_pins_by_default", "_source", "_python_reason", "_live",
-    "_log", "_cores", "_meter", "_recorder",
+    "_dataset_kind", "_IterableDataset_len_called", "_begins_here", "_pins_by_default", "_source",
+    "_python_reason", "_live", "_log", "_cores", "_meter", "_recorder",
 )  # fmt: skip
 
 
