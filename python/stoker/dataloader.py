@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import os
+import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.utils.data as torch_data
@@ -30,9 +32,6 @@ from .plan import Plan, make_plan
 from .stats import Meter
 from .stats.device import accelerator_available
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 __all__ = ["AutoWorkers", "DataLoader"]
 
 T = TypeVar("T")
@@ -47,6 +46,17 @@ class AutoWorkers(int):
 
     An int like any other; given to another DataLoader it stands for "auto" again.
     """
+
+
+class _AskedByAccelerate:
+    """Accelerate asks by this attribute, and so says that it is about to prepare the loader."""
+
+    def __get__(self, loader: Any, kind: type) -> bool:
+        if loader is not None and "accelerate.data_loader" in sys.modules:
+            from .accelerate import about_to_prepare
+
+            about_to_prepare(loader)
+        return False
 
 
 class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
@@ -112,18 +122,30 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
     and is refused elsewhere; a loader inherited over a fork makes new ones.
     """
 
-    def __new__(cls, *_args: Any, **_options: Any) -> Self:
-        """A loader with default options of Stoker's, for subclasses that call ``__init__`` late, or torch's
-        only, or do all by themselves (torchdata's StatefulDataLoader)."""
-        loader = super().__new__(cls)
-        loader.__dict__.update(
-            memory_format=torch.contiguous_format, pixels="fast", dct_scaling=False, index="auto", shard=None,
-            on_error="raise", max_errors=None, error_manifest=None, progress=False, _live=None,
-            _pins_by_default=False, _source=None, _begins_here=False, _log=ErrorLog("raise", None, None),
-            _python_reason=f"{cls.__name__} has not called stoker.DataLoader.__init__",
-        )  # fmt: skip
-        loader._forget()
-        return loader
+    _is_accelerate_prepared = _AskedByAccelerate()
+
+    # Of subclasses that call ``__init__`` late, or torch's only, or do all by themselves (torchdata's
+    # StatefulDataLoader): the defaults, until somebody says otherwise.
+    memory_format: torch.memory_format = torch.contiguous_format
+    pixels: PixelMode = "fast"
+    num_workers = 0
+    prefetch_factor: int | None = None
+    dct_scaling = False
+    index: IndexLike = "auto"
+    shard: Literal["auto"] | None = None
+    on_error: OnError = "raise"
+    max_errors: float | None = None
+    error_manifest: str | os.PathLike[str] | None = None
+    progress = False
+    _live: LiveLine | None = None
+    _pins_by_default = False
+    _begins_here = False  # whether iterators are known to be made by this class
+    _source: Source | None = None
+    _python_reason = "stoker.DataLoader.__init__ has not been called"
+    _log = functools.cached_property(lambda _self: ErrorLog("raise", None, None))
+    _cores: Cores = functools.cached_property(lambda _self: Cores())  # type: ignore[assignment]
+    _meter: Meter = functools.cached_property(lambda self: Meter(self._cores.work_s))  # type: ignore[assignment]
+    _recorder: Recorder = functools.cached_property(lambda _self: Recorder())  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -172,11 +194,11 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         if native and prefetch_factor is not None and prefetch_factor < 1:
             raise ValueError(f"prefetch_factor must be at least 1, got {prefetch_factor}")
         self.memory_format = memory_format
-        self.pixels: PixelMode = pixels
+        self.pixels = pixels
         self.dct_scaling = dct_scaling
         self.index = index
         self.shard = shard
-        self.on_error: OnError = on_error
+        self.on_error = on_error
         self.max_errors = max_errors
         self.error_manifest = error_manifest
         self.progress = progress
@@ -236,6 +258,7 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         """A copy, as pickled for another process, has measured nothing and has a core of its own."""
         own = ("_meter", "_cores", "_recorder", "_iterator", "_last_reading")
         kept = {name: value for name, value in self.__dict__.items() if name not in own}
+        kept["_log"] = self._log
         return {**kept, "_resume": self._recorder.resume}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

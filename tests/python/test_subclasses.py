@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import pickle
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import torch
 from both_paths import Numbers
+from conftest import RunScript
 from torch.utils.data.distributed import DistributedSampler
 
 from stoker import DataLoader, ImageList
@@ -118,3 +121,64 @@ def test_a_sampler_is_not_copied_for_another_ranks_state(after: int) -> None:
         assert WatchedSampler.made == []
     assert rest[0] == rest[1]
     assert any(rest[0])
+
+
+# ---- subclasses that begin otherwise -----------------------------------------------------------------
+
+
+class Late(DataLoader[Any]):
+    """Asks of itself what it can before it calls ``__init__``."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.asked = (self.native, self.errors, self.stats().batches, self.pixels, self.on_error)
+        self.multiprocessing_context = None
+        super().__init__(*args, **options)
+
+
+class TorchsOnly(DataLoader[Any]):
+    """Calls torch's ``__init__`` past Stoker's."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        torch.utils.data.DataLoader.__init__(self, *args, **options)
+
+
+def test_a_subclass_may_begin_with_something_else(data: Any) -> None:
+    native = not isinstance(data, Numbers)
+    for kind in (Late, TorchsOnly):
+        loader = kind(data, 8, num_workers=0)
+        assert [targets.tolist()[0] for _, targets in loader] == [0, 8, 16, 24, 32]
+        assert (loader.native, loader.plan().native, loader.stats().batches) == (native, native, 5)
+        assert loader.report()
+        state = loader.state_dict()
+        loader.load_state_dict(state)
+        again = pickle.loads(pickle.dumps(loader))
+        assert len(list(again)) == 5
+    assert Late(data).asked == (False, (), 0, "fast", "raise")
+
+
+STATEFUL = """
+import warnings
+warnings.simplefilter("ignore")
+import torch.utils.data
+import stoker
+torch.utils.data.DataLoader = stoker.DataLoader
+from torchdata.stateful_dataloader import StatefulDataLoader
+assert issubclass(StatefulDataLoader, stoker.DataLoader)
+data = torch.utils.data.TensorDataset(torch.arange(20))
+for workers in (0, 2):
+    loader = StatefulDataLoader(data, batch_size=4, num_workers=workers)
+    batches = iter(loader)
+    next(batches)
+    state = loader.state_dict()
+    again = StatefulDataLoader(data, batch_size=4, num_workers=workers)
+    again.load_state_dict(state)
+    assert [int(batch[0]) for batch, in again] == [4, 8, 12, 16], workers
+    assert not loader.native
+    assert "StatefulDataLoader makes its iterators itself" in str(loader.plan()), loader.plan()
+print("done")
+"""
+
+
+def test_torchdatas_loader_over_stokers(run_script: RunScript) -> None:
+    pytest.importorskip("torchdata")
+    assert run_script(STATEFUL).stdout == "done\n"
