@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.data import dataloader as torch_dataloader
 
 from . import _state
+from ._dataset_states import DatasetStates
 from ._inline import Guarded, GuardedCollate, GuardedDataset, InlineDataset
 from ._recorder import IndexSampler, Run, is_iterable
 from .bad_samples import BadSample, EpochErrors
@@ -63,6 +64,7 @@ class _Timed:
     _meter: Meter
     _timeout: float
     _errors: EpochErrors
+    _states: DatasetStates
     _first_batch = 0  # of the epoch, that this iterator gives
     _given = 0  # batches that were handed over
     _goes_on = False  # in the middle of an epoch, of which this iterator has given nothing yet
@@ -84,17 +86,25 @@ class _Timed:
         block = self._meter.new_block(int(loader.num_workers))
         retire_with(self, self._meter, block)
         measured = metered(dataset, is_iterable(loader), block)
+        self._states = DatasetStates(
+            measured,
+            int(loader.num_workers),
+            None if resume is None else resume.get("dataset"),
+            _state.is_in_mid_epoch(resume),
+            bool(loader.persistent_workers),
+        )
         return LoaderView(
             given,
             loader,
             dataset=measured,
-            collate_fn=MeteredCollate(collate, measured),
-            worker_init_fn=MeteredInit(loader.worker_init_fn),
+            collate_fn=self._states.collate(MeteredCollate(collate, measured)),
+            worker_init_fn=self._states.init(MeteredInit(loader.worker_init_fn)),
         ), resume
 
     def _begun(self, resume: dict[str, Any] | None) -> None:
         run = self._run()
         run.base_seed = int(self._base_seed)  # type: ignore[attr-defined]
+        run.dataset_states = self._states.record if self._states.possible else None
         self._first_batch = self._given = 0
         self._goes_on = _state.is_in_mid_epoch(resume)
         if resume is None:
@@ -102,14 +112,16 @@ class _Timed:
         self._first_batch = int(resume["batches"])
         if not resume["whole"]:
             run.base_seed, run.epoch = resume["base_seed"], resume["epoch"]
-        if is_iterable(self._loader):
+        if self._states.instead and is_iterable(self._loader):
+            run.stands_behind(resume)
+        elif is_iterable(self._loader):
             for done in range(self._first_batch):
                 self._drop(run, done, int(resume["raised"]))
 
     def _drop(self, run: Run, done: int, raised: int) -> None:
         """A batch that had been had in the run that is resumed, or had raised as ``raised`` in all did."""
         try:
-            super()._next_data()  # type: ignore[misc]
+            self._states.without(super()._next_data())  # type: ignore[misc]
         except StopIteration:
             raise self._loader._state_error(done, self._first_batch) from None
         except Exception as e:
@@ -167,7 +179,7 @@ class _Timed:
         run = self._run()
         try:
             with wait_range():
-                data = super()._next_data()  # type: ignore[misc]
+                data = self._states.without(super()._next_data())  # type: ignore[misc]
         except StopIteration:
             run.finished = True
             self._meter.ended()
@@ -248,15 +260,23 @@ class TimedMultiProcessIterator(_Timed, torch_dataloader._MultiProcessingDataLoa
         self._start(self._loader)  # torch has ended the workers
         self._meter.iterator_made()
 
+    def _try_put_index(self) -> None:
+        if self._send_idx == 0:  # each worker's dataset goes on where it was
+            for _ in range(self._states.first_worker):
+                next(self._worker_queue_idx_cycle)
+        super()._try_put_index()
+
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
         epoch = None if first_iter else self._run().epoch + 1
         if not first_iter:
             self._first_batch = 0
             self._given = 0
             self._goes_on = False
+            self._states.first_worker = 0
             self._loader._epoch_begins()
             self._errors = self._loader._log.epoch
         super()._reset(loader, first_iter)
         if epoch is not None:
             self._run().base_seed, self._run().epoch = int(self._base_seed), epoch
+            self._run().dataset_states = self._states.record if self._states.possible else None
             self._meter.iterator_made()

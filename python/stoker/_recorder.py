@@ -83,6 +83,7 @@ class Run:
         offset: how many samples of the epoch, of all ranks, had been had before this pass.
         begun: the sampler has been asked.
         base_seed, epoch: what the iterator keys its random numbers by.
+        dataset_states: gives those that the dataset has of its own; None: nobody has looked.
         on_skip: called with the indices of each batch that a resumed pass leaves out.
     """
 
@@ -96,6 +97,7 @@ class Run:
         self.finished = False
         self.base_seed, self.epoch = 0, 0
         self.on_skip: Callable[[Any], None] | None = None
+        self.dataset_states: Callable[[], Any] | None = None
         self._drawn: deque[tuple[int, int, Any]] = deque()  # checksum, samples, indices of those ahead
         self._kept: list[Any] = []  # what is_over has asked for: a batch's indices, or an error
         self._exhausted = False
@@ -228,6 +230,11 @@ class Run:
         for batch in itertools.islice(inner, int(resume["batches"])):
             crc = _checksum(crc, batch)
         _check_replayed(crc, resume)
+
+    def stands_behind(self, resume: dict[str, Any]) -> None:
+        """The batches that had been had need not be drawn again: the dataset knows its place."""
+        self.batches, self.samples = int(resume["batches"]), int(resume["samples"])
+        self.raised = int(resume["raised"])
 
     @property
     def has_still_to_resume(self) -> bool:

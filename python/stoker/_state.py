@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import BatchSampler
 
+from . import _dataset_states
 from ._recorder import (
     Recorder,
     StateError,
@@ -59,6 +60,9 @@ def _size(loader: DataLoader[Any]) -> int | None:
 def make_state(loader: DataLoader[Any], recorder: Recorder, extra: dict[str, Any]) -> dict[str, Any]:
     """A loader's state, of types that JSON has. ``extra``: what the loader itself adds."""
     run = recorder.run
+    if not loader.native:
+        states = _dataset_record(loader, recorder)
+        extra = extra if states is None else {**extra, "dataset": states}
     over = run is not None and run.is_over()
     rank, world_size = world_of(loader)
     return {
@@ -87,6 +91,15 @@ def make_state(loader: DataLoader[Any], recorder: Recorder, extra: dict[str, Any
     }
 
 
+def _dataset_record(loader: DataLoader[Any], recorder: Recorder) -> dict[str, Any] | None:
+    """See Note [A dataset's own state]."""
+    if recorder.run is not None and recorder.run.dataset_states is not None:
+        record: dict[str, Any] | None = recorder.run.dataset_states()
+        return record
+    own = _dataset_states.own_state(loader.dataset)
+    return None if own is None else {"own": own, "workers": [None], "next": 0}
+
+
 def refused_state(reason: str) -> dict[str, Any]:
     """A state that cannot be gone on from. Frameworks ask for one whether or not they will use it."""
     return {"kind": _KIND, "version": VERSION, "refused": reason}
@@ -104,7 +117,7 @@ def check_state(loader: DataLoader[Any], state: Any, names: Iterable[str]) -> di
         raise StateError(str(state["refused"]))
     if state.get("version") != VERSION:
         raise StateError(f"the state has version {state.get('version')}, this Stoker reads version {VERSION}")
-    if missing := [name for name in names if name not in state]:
+    if missing := [name for name in names if name not in state and name != "dataset"]:
         raise StateError(f"the state lacks {', '.join(missing)}")
     for name, now in (("dataset_size", _size(loader)), ("sampler", type(sampler_of(loader)).__name__)):
         if state[name] != now:
@@ -161,6 +174,8 @@ def _check_values(loader: DataLoader[Any], state: dict[str, Any]) -> None:
             raise StateError(f"the state's {name} is no count: {state[name]!r}")
     if type(state["base_seed"]) is not int or not isinstance(state["generators"], dict):
         raise StateError("the state's base_seed or generators are not what a state has")
+    mid_epoch = state["batches"] > 0 and not state["finished"]
+    _dataset_states.check(state.get("dataset"), state["num_workers"], int(loader.num_workers), mid_epoch)
     if state["rank"] >= state["world_size"]:
         raise StateError(f"the state's rank {state['rank']} is not below its world_size")
     if state["offset"] and not deals_in_turn(sampler_of(loader)):
