@@ -105,8 +105,9 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
             without ``set_epoch``, for one rank as for many. Make the loader where the rank is known.
             None (default): no shards.
         on_error: what a sample that cannot be loaded does. "raise" (default). "skip": its batch is
-            smaller, and a batch of which nothing is left does not come. "replace": another sample stands
-            in its place, the same one whenever the epoch is repeated or resumed.
+            smaller, and a batch of which nothing is left does not come; refused where there are several
+            ranks, which must give the same number of batches. "replace": another sample stands in its
+            place, the same one whenever the epoch is repeated or resumed.
         max_errors: how many samples of an epoch may be skipped or replaced before TooManyErrorsError is
             raised: a count, or a float for a share of the epoch's samples. None (default): no limit.
         error_manifest: a file to which each bad sample adds a line of JSON (BadSample's fields). The
@@ -399,6 +400,13 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         Exact on the native path: the same batches, bit for bit. On the Python path the order is exact,
         and the random numbers of its transforms are not. With ``in_order=False`` there it says so, and is
         refused when it is loaded: nobody knows which samples have been had.
+
+        An epoch of which all batches have been had is over, whether or not the loop has seen its end: the
+        state says ``finished``, and the next epoch follows. A loop that counts epochs counts this one.
+
+        On the Python path it holds the ``state_dict()`` of a dataset that also has ``load_state_dict``, and
+        of an iterable dataset's iterator, in each worker, as torchdata's StatefulDataLoader does: of the
+        types that theirs are.
         """
         if not self.in_order and not self.native:
             return _state.refused_state(_OUT_OF_ORDER)
