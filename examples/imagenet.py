@@ -171,6 +171,8 @@ class Training:
 
 def train_epoch(training: Training, loader: Any, args: argparse.Namespace) -> bool:
     """Train to the end of the present epoch; False where `--stop-after` ends it before."""
+    if training.step == len(loader):  # of a checkpoint of its last step: the loader stands at the next epoch
+        return True
     batch_s, data_s = AverageMeter("Time", ".3f"), AverageMeter("Data", ".3f")
     losses, top1, top5 = (
         AverageMeter("Loss", ".4e"),

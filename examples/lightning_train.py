@@ -8,8 +8,7 @@ of the images: it makes the loader anew, with a DistributedSampler. The new one 
 each process says when it begins.
 
 Lightning puts the loader's `state_dict()` into its checkpoints, so that training goes on behind the last
-batch, in the middle of an epoch too. Let `--save-every` not divide the steps of an epoch: with a
-checkpoint of an epoch's last step, Lightning begins the next epoch with a loader that has nothing left.
+batch, in the middle of an epoch too.
 Needs lightning, torch and stoker.
 """
 

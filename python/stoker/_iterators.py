@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import dataloader as torch_dataloader
 
+from . import _state
+from ._dataset_states import DatasetStates
 from ._inline import Guarded, GuardedCollate, GuardedDataset, InlineDataset
 from ._recorder import IndexSampler, Kept, Run, is_iterable
 from ._signals import is_interrupt
@@ -26,23 +28,26 @@ _NAMED = 5  # samples that an error names
 # A loader with persistent_workers holds its iterator, and an iterator needs its loader, which may be
 # dropped before it. So that the two are no cycle (whose end, with all worker processes, would wait
 # for the garbage collector), an iterator has a twin of the loader, which shares everything with it
-# but the iterator.
+# but the iterator. The twin is of a class of Stoker's own, whatever the loader's is: nothing that a
+# script's subclass defines (__del__, __setattr__) runs where a twin is made, used or dropped, and it
+# keeps nothing alive that the subclass has added. What torch's iterators ask for while they are made
+# they read from the loader itself.
 def twin_of(loader: DataLoader[Any]) -> Any:
     """See Note [An iterator's own loader]."""
-    twin: Any = object.__new__(type(loader))
-    twin.__dict__.update(loader.__dict__, _iterator=None)
-    return twin
+    return loader._twin()
 
 
 class LoaderView:
-    """A loader as torch's iterators see it: with another dataset, index sampler or collate function."""
+    """A loader as torch's iterators see it while they are made: with another dataset, index sampler or
+    collate function."""
 
-    def __init__(self, twin: DataLoader[Any], **others: Any) -> None:
-        self._twin = twin
+    def __init__(self, loader: DataLoader[Any], twin: DataLoader[Any], **others: Any) -> None:
+        self._seen = loader
+        self._twin = twin  # by which a diagnosis knows it
         self.__dict__.update(others, _index_sampler=IndexSampler(twin))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._twin, name)
+        return getattr(self._seen, name)
 
 
 def timed_out(timeout: float, batch: int, samples: list[str]) -> RuntimeError:
@@ -76,10 +81,13 @@ class _Timed(HandsOver):
     _meter: Meter
     _timeout: float
     _errors: EpochErrors
+    _states: DatasetStates
     _first_batch = 0  # of the epoch, that this iterator gives
     _given = 0  # batches that were handed over
+    _goes_on = False  # in the middle of an epoch, of which this iterator has given nothing yet
 
     def _begin(self, loader: DataLoader[Any]) -> tuple[LoaderView, dict[str, Any] | None]:
+        given = loader
         self._loader = loader = twin_of(loader)
         self._meter = loader._meter
         self._errors = loader._log.epoch
@@ -95,29 +103,42 @@ class _Timed(HandsOver):
         block = self._meter.new_block(int(loader.num_workers))
         retire_with(self, self._meter, block)
         measured = metered(dataset, is_iterable(loader), block)
+        self._states = DatasetStates(
+            measured,
+            int(loader.num_workers),
+            None if resume is None else resume.get("dataset"),
+            _state.is_in_mid_epoch(resume),
+            bool(loader.persistent_workers),
+        )
         return LoaderView(
+            given,
             loader,
             dataset=measured,
-            collate_fn=MeteredCollate(collate, measured),
-            worker_init_fn=MeteredInit(loader.worker_init_fn),
+            collate_fn=self._states.collate(MeteredCollate(collate, measured)),
+            worker_init_fn=self._states.init(MeteredInit(loader.worker_init_fn)),
         ), resume
 
     def _begun(self, resume: dict[str, Any] | None) -> None:
         run = self._run()
         run.base_seed = int(self._base_seed)  # type: ignore[attr-defined]
+        run.dataset_states = self._states.record if self._states.possible else None
+        self._first_batch = self._given = 0
+        self._goes_on = _state.is_in_mid_epoch(resume)
         if resume is None:
             return
         self._first_batch = int(resume["batches"])
         if not resume["whole"]:
             run.base_seed, run.epoch = resume["base_seed"], resume["epoch"]
-        if is_iterable(self._loader):
+        if self._states.instead and is_iterable(self._loader):
+            run.stands_behind(resume)
+        elif is_iterable(self._loader):
             for done in range(self._first_batch):
                 self._drop(run, done, int(resume["raised"]))
 
     def _drop(self, run: Run, done: int, raised: int) -> None:
         """A batch that had been had in the run that is resumed, or had raised as ``raised`` in all did."""
         try:
-            super()._next_data()  # type: ignore[misc]
+            self._states.without(super()._next_data())  # type: ignore[misc]
         except StopIteration:
             raise self._loader._state_error(done, self._first_batch) from None
         except Exception as e:
@@ -135,13 +156,25 @@ class _Timed(HandsOver):
         self._meter.asked()
         try:
             data = self._next_good()
+        except StopIteration:
+            self._loader._end_progress()
+            if not self._goes_on:
+                raise
+            self._loader._nothing_left_of_epoch(self._first_batch)
+            self._begin_next_epoch()
+            return self._next_data()
         except BaseException:
             self._loader._end_progress()
             raise
+        self._goes_on = False
         self._given += 1
         self._meter.answered()
         self._loader._progress()
         return data
+
+    def _begin_next_epoch(self) -> None:
+        """As a loader's next iterator does, with this one in its place."""
+        raise NotImplementedError
 
     def _next_good(self) -> Any:
         """The next batch of which something is left."""
@@ -163,6 +196,7 @@ class _Timed(HandsOver):
                 raise
             if data.empty:
                 run.kept = None
+                self._loader._batch_is_empty(run.batches - 1)
                 continue
             self._meter.left_out += sum(failed.replaced_by is None for failed in data.failures)
             run.kept = Kept(before, data.batch)
@@ -172,7 +206,7 @@ class _Timed(HandsOver):
         run = self._run()
         try:
             with wait_range():
-                data = super()._next_data()  # type: ignore[misc]
+                data = self._states.without(super()._next_data())  # type: ignore[misc]
         except StopIteration:
             run.finished = True
             self._meter.ended()
@@ -221,6 +255,9 @@ class _Timed(HandsOver):
 
 class TimedSingleProcessIterator(_Timed, torch_dataloader._SingleProcessDataLoaderIter):
     def __init__(self, loader: DataLoader[Any]) -> None:
+        self._start(loader)
+
+    def _start(self, loader: DataLoader[Any]) -> None:
         view, resume = self._begin(loader)
         super().__init__(view)
         self._begun(resume)
@@ -231,22 +268,47 @@ class TimedSingleProcessIterator(_Timed, torch_dataloader._SingleProcessDataLoad
             run.give_again(run.number)  # which an interrupt has kept from being fetched
         super()._make_batch()
 
+    def _begin_next_epoch(self) -> None:
+        self._loader._epoch_begins()
+        self._start(self._loader)
+        self._meter.iterator_made()
+
 
 class TimedMultiProcessIterator(_Timed, torch_dataloader._MultiProcessingDataLoaderIter):
     def __init__(self, loader: DataLoader[Any]) -> None:
+        self._start(loader)
+
+    def _start(self, loader: DataLoader[Any]) -> None:
         view, resume = self._begin(loader)
         super().__init__(view)
         self._meter.system.workers.update(p.pid for p in self._workers if p.pid is not None)
         self._begun(resume)
+
+    def _begin_next_epoch(self) -> None:
+        if self._persistent_workers:
+            self._reset(self._loader)
+            return
+        self._loader._epoch_begins()
+        self._start(self._loader)  # torch has ended the workers
+        self._meter.iterator_made()
+
+    def _try_put_index(self) -> None:
+        if self._send_idx == 0:  # each worker's dataset goes on where it was
+            for _ in range(self._states.first_worker):
+                next(self._worker_queue_idx_cycle)
+        super()._try_put_index()
 
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
         epoch = None if first_iter else self._run().epoch + 1
         if not first_iter:
             self._first_batch = 0
             self._given = 0
+            self._goes_on = False
+            self._states.first_worker = 0
             self._loader._epoch_begins()
             self._errors = self._loader._log.epoch
         super()._reset(loader, first_iter)
         if epoch is not None:
             self._run().base_seed, self._run().epoch = int(self._base_seed), epoch
+            self._run().dataset_states = self._states.record if self._states.possible else None
             self._meter.iterator_made()

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import _utils
 from torch.utils.data import dataloader as torch_dataloader
 
-from . import _C
+from . import _C, _state
 from ._iterators import HandsOver, LoaderView, timed_out, twin_of
 from ._printable import printable_name
 from ._signals import is_interrupt
@@ -64,15 +64,20 @@ class NativeIterator(HandsOver, torch_dataloader._BaseDataLoaderIter):
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
+        self._core: _C.Loader | None = None
+        self._start(loader)
+
+    def _start(self, loader: DataLoader[Any]) -> None:
+        given = loader
         self._loader = loader = twin_of(loader)
         resume = loader._recorder.constructing(loader)
-        view: Any = LoaderView(loader)
+        view: Any = LoaderView(given, loader)
         super().__init__(view)
         if loader.num_workers > 0:
             super()._reset(loader, first_iter=True)  # as torch's with workers: the sampler's iterator anew
         self._meter = loader._meter
         self._errors = loader._log.epoch
-        self._core: _C.Loader | None = None
+        self._goes_on = _state.is_in_mid_epoch(resume)  # and has given nothing of its epoch yet
         self._epoch = 0
         self._batch = 0
         if resume is not None and not resume["whole"]:
@@ -109,6 +114,7 @@ class NativeIterator(HandsOver, torch_dataloader._BaseDataLoaderIter):
         self._source = self._loader._resolved()
         self._give_back()  # the dataset may have changed
         super()._reset(loader, first_iter)
+        self._goes_on = False
         self._epoch += 1
         self._batch = 0
         self._begin()
@@ -189,13 +195,30 @@ class NativeIterator(HandsOver, torch_dataloader._BaseDataLoaderIter):
                 self._make_batch()
             self._settle()  # which may have been cut short
             data = run.kept.data
+        except StopIteration:
+            self._loader._end_progress()
+            if not self._goes_on:
+                raise
+            self._loader._nothing_left_of_epoch(self._run.number)
+            self._begin_next_epoch()
+            return self._next_data()
         except BaseException:
             self._loader._end_progress()
             raise
+        self._goes_on = False
         self._given += 1
         self._meter.answered(*self._batch_wait)
         self._loader._progress()
         return data
+
+    def _begin_next_epoch(self) -> None:
+        """As the loader's next iterator does, with this one in its place."""
+        if self._persistent_workers:
+            self._reset(self._loader)
+            return
+        self._loader._epoch_begins()
+        self._start(self._loader)
+        self._meter.iterator_made()
 
     def _make_batch(self) -> None:
         """Make the next batch; it is kept, or where nothing of it is left it is not."""
@@ -225,6 +248,7 @@ class NativeIterator(HandsOver, torch_dataloader._BaseDataLoaderIter):
             raise
         if ready.empty:
             self._run.delivered()
+            self._loader._batch_is_empty(flight.number)
             return
         self._meter.samples += len(ready.targets)
         self._run.keep(data)

@@ -9,7 +9,7 @@ whether that led to the same place.
 from __future__ import annotations
 
 import base64
-import copy
+import contextlib
 import itertools
 import weakref
 import zlib
@@ -112,11 +112,12 @@ class Run:
         batches, samples, checksum: of the batches that the consumer has had, or that raised.
         raised: how many of them raised.
         kept: the batch that the consumer gets next, where it is made already; it has not been had.
-        finished: the consumer has had all.
+        finished: the consumer has had all, and knows: see ``is_over``.
         generators: those that the sampler may draw from, by name, as the pass began.
         offset: how many samples of the epoch, of all ranks, had been had before this pass.
         begun: the sampler has been asked.
         base_seed, epoch: what the iterator keys its random numbers by.
+        dataset_states: gives those that the dataset has of its own; None: nobody has looked.
         on_skip: called with the indices of each batch that a resumed pass leaves out.
     """
 
@@ -131,9 +132,12 @@ class Run:
         self.finished = False
         self.base_seed, self.epoch = 0, 0
         self.on_skip: Callable[[Any], None] | None = None
+        self.dataset_states: Callable[[], Any] | None = None
         self._drawn: deque[_Drawn] = deque()  # those ahead
         self.given = 0  # how many batches of the epoch this has given, those before a resume included
         self._drawing = False  # the sampler is in the midst of a step
+        self._peeked: list[Any] = []  # what is_over has asked for: a batch's indices, or an error
+        self._exhausted = False
         self.begun = self._restored = self._resumed = False
         self._refused: Exception | None = None
         self.offset = int(resume["offset"]) if resume else 0
@@ -201,7 +205,7 @@ class Run:
             raise self._refused
         self._drawing = True
         try:
-            batch = next(self._inner)
+            batch = self._next_of_sampler()
         except Exception:  # the sampler's own; StopIteration as well
             self._drawing = False
             raise
@@ -218,6 +222,46 @@ class Run:
     def give_again(self, number: int) -> None:
         """The batch of this number is the next that this gives: an exception kept it from being taken."""
         self.given = min(self.given, number)
+
+    def _next_of_sampler(self) -> Any:
+        if self._peeked:
+            batch = self._peeked.pop()
+            if isinstance(batch, Exception):
+                raise batch
+            return batch
+        try:
+            return next(self._inner)
+        except StopIteration:
+            self._exhausted = True
+            raise
+
+    def is_over(self) -> bool:
+        """Whether the consumer has had all batches, whoever has seen the end.
+
+        A sampler that has given as many as its length says is asked whether there is one more.
+        """
+        self._put_away()
+        ahead = self.kept is not None or self._drawn or self._peeked or self._drawing
+        if self.finished or ahead or not self.begun:
+            return self.finished
+        if not self._exhausted and self._seems_over():
+            self._drawing = True
+            try:
+                self._peeked.append(self._next_of_sampler())
+            except StopIteration:
+                pass
+            except Exception as e:
+                self._peeked.append(e)  # the next step's own
+            self._drawing = False
+        self.finished = self._exhausted
+        return self.finished
+
+    def _seems_over(self) -> bool:
+        if self.offset:
+            return True  # what is left of an epoch is a list, which may be asked at any time
+        with contextlib.suppress(Exception):  # whatever the script's own sampler raises
+            return 0 < len(self._loader()._index_sampler) <= self.batches
+        return False
 
     def _note(self, batch: Any) -> None:
         last = self._drawn[-1] if self._drawn else None
@@ -268,18 +312,24 @@ class Run:
         self.on_skip = None
 
     def _check_other_rank(self, resume: dict[str, Any]) -> None:
-        sampler = copy.copy(sampler_of(self._loader()))
-        sampler.rank = resume["rank"]
+        sampler = sampler_of(self._loader())
         batches: Any = self._loader().batch_sampler
         if not deals_in_turn(sampler) or (batches is not None and type(batches) is not BatchSampler):
             return  # which nobody can make for another rank
-        inner = self._dealt(sampler) if self.offset else iter(sampler)
+        inner: Any = _plain(sampler, int(resume["rank"]), sampler.num_replicas)
+        if self.offset:
+            inner = self._dealt(sampler, int(resume["rank"]))
         crc = 0
         if batches is not None:
-            inner = iter(BatchSampler(inner, batches.batch_size, batches.drop_last))
+            inner = BatchSampler(inner, batches.batch_size, batches.drop_last)
         for batch in itertools.islice(inner, int(resume["batches"])):
             crc = _checksum(crc, batch)
         _check_replayed(crc, resume)
+
+    def stands_behind(self, resume: dict[str, Any]) -> None:
+        """The batches that had been had need not be drawn again: the dataset knows its place."""
+        self.batches, self.samples = int(resume["batches"]), int(resume["samples"])
+        self.raised = int(resume["raised"])
 
     @property
     def has_still_to_resume(self) -> bool:
@@ -326,7 +376,7 @@ class Run:
         """Batches of what is left of the epoch behind ``offset``, dealt to the present ranks anew."""
         sampler = sampler_of(self._loader())
         batches: Any = self._loader().batch_sampler
-        mine = self._dealt(sampler)
+        mine = self._dealt(sampler, sampler.rank)
         if isinstance(sampler, ShardSampler):
             sampler.epoch += 1  # as if it had been asked itself
         if batches is None:
@@ -334,19 +384,30 @@ class Run:
         else:
             yield from BatchSampler(mine, batches.batch_size, batches.drop_last)
 
-    def _dealt(self, sampler: Any) -> Iterator[Any]:
-        """What is left for the sampler's rank."""
-        everything = copy.copy(sampler)
-        everything.num_replicas, everything.rank = 1, 0
-        everything.num_samples = everything.total_size = len(sampler.dataset)
-        left = list(everything)[self.offset :]
+    def _dealt(self, sampler: Any, rank: int) -> Iterator[Any]:
+        """What is left for one of the sampler's ranks."""
+        left = list(_plain(sampler, 0, 1))[self.offset :]
         ranks = sampler.num_replicas
         if sampler.drop_last:
             left = left[: len(left) // ranks * ranks]
         elif left:
             missing = -len(left) % ranks
             left += (left * (missing // len(left) + 1))[:missing]
-        return iter(left[sampler.rank :: ranks])
+        return iter(left[rank::ranks])
+
+
+def _plain(sampler: Any, rank: int, ranks: int) -> DistributedSampler[Any]:
+    """A sampler that deals in turn as ``sampler`` does, for another rank: one of torch's class, since
+    the script's own may mind being copied."""
+    plain: Any = DistributedSampler(
+        sampler.dataset, ranks, 0, sampler.shuffle, sampler.seed, sampler.drop_last
+    )
+    plain.rank, plain.epoch = rank, sampler.epoch
+    if ranks == 1:
+        plain.num_samples = plain.total_size = len(sampler.dataset)
+    else:
+        plain.num_samples, plain.total_size = sampler.num_samples, sampler.total_size
+    return plain  # type: ignore[no-any-return]
 
 
 def _interrupted() -> RuntimeError:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import BatchSampler
 
+from . import _dataset_states
 from ._recorder import (
     Recorder,
     StateError,
@@ -60,6 +61,10 @@ def _size(loader: DataLoader[Any]) -> int | None:
 def make_state(loader: DataLoader[Any], recorder: Recorder, extra: dict[str, Any]) -> dict[str, Any]:
     """A loader's state, of types that JSON has. ``extra``: what the loader itself adds."""
     run = recorder.run
+    if not loader.native:
+        states = _dataset_record(loader, recorder)
+        extra = extra if states is None else {**extra, "dataset": states}
+    over = run is not None and run.is_over()
     rank, world_size = world_of(loader)
     return {
         "kind": _KIND,
@@ -71,7 +76,7 @@ def make_state(loader: DataLoader[Any], recorder: Recorder, extra: dict[str, Any
         "checksum": 0 if run is None else run.checksum,
         "base_seed": 0 if run is None else run.base_seed,
         "epoch": 0 if run is None else run.epoch,
-        "finished": run is not None and run.finished,
+        "finished": over,
         "fresh": run is None,
         "generators": _generator_record(loader, recorder),
         "sampler": type(sampler_of(loader)).__name__,
@@ -85,6 +90,15 @@ def make_state(loader: DataLoader[Any], recorder: Recorder, extra: dict[str, Any
         "num_workers": int(loader.num_workers),
         **extra,
     }
+
+
+def _dataset_record(loader: DataLoader[Any], recorder: Recorder) -> dict[str, Any] | None:
+    """See Note [A dataset's own state]."""
+    if recorder.run is not None and recorder.run.dataset_states is not None:
+        record: dict[str, Any] | None = recorder.run.dataset_states()
+        return record
+    own = _dataset_states.own_state(loader.dataset)
+    return None if own is None else {"own": own, "workers": [None], "next": 0}
 
 
 def refused_state(reason: str) -> dict[str, Any]:
@@ -107,7 +121,7 @@ def check_state(loader: DataLoader[Any], state: Any, names: Iterable[str]) -> di
     version = state.get("version")
     if type(version) is not int or version != VERSION:
         raise StateError(f"the state has version {shown(version)}, this Stoker reads version {VERSION}")
-    if missing := [name for name in names if name not in state]:
+    if missing := [name for name in names if name not in state and name != "dataset"]:
         raise StateError(f"the state lacks {', '.join(missing)}")
     check_values(state, generators(loader), getattr(sampler_of(loader), "epoch", None))
     for name, now in (("dataset_size", _size(loader)), ("sampler", type(sampler_of(loader)).__name__)):
@@ -118,6 +132,10 @@ def check_state(loader: DataLoader[Any], state: Any, names: Iterable[str]) -> di
     _check_offset(loader, state)
     if state["fresh"] or state["finished"]:
         return _from_the_start(loader, state)
+    mid_epoch = state["batches"] > 0 and not state["finished"]
+    _dataset_states.check(state.get("dataset"), state["num_workers"], int(loader.num_workers), mid_epoch)
+    if _is_all(loader, state):
+        return _from_the_start(loader, {**state, "finished": True})
     if is_iterable(loader):  # from its start, and what had been had is dropped by the iterator
         _check_alike(loader, state, ("batch_size", "drop_last"))
         if max(1, state["num_workers"]) != max(1, loader.num_workers):
@@ -131,6 +149,15 @@ def check_state(loader: DataLoader[Any], state: Any, names: Iterable[str]) -> di
         return _dealt_anew(loader, state, ranks)
     _check_alike(loader, state, ("batch_size", "drop_last"))
     return {**state, "whole": False}
+
+
+def _is_all(loader: DataLoader[Any], state: dict[str, Any]) -> bool:
+    """Whether a state that does not say so is of a whole epoch. Where a sampler has epochs, that must be
+    known before it is asked: the script may have set the next one."""
+    if not deals_in_turn(sampler_of(loader)) or state["offset"] or state["batch_size"] != loader.batch_size:
+        return False
+    same_ranks = bool(state["world_size"] == world_of(loader)[1])
+    return same_ranks and 0 < len(loader) <= int(state["batches"])
 
 
 def _check_alike(loader: DataLoader[Any], state: dict[str, Any], names: tuple[str, ...]) -> None:
@@ -185,6 +212,11 @@ def _dealt_anew(loader: DataLoader[Any], state: dict[str, Any], ranks: int) -> d
     done = int(state["offset"]) + int(state["world_size"]) * int(state["samples"])
     size = len(sampler.dataset)
     return {**state, "offset": min(done, size), "batches": 0, "samples": 0, "checksum": 0, "whole": False}
+
+
+def is_in_mid_epoch(resume: dict[str, Any] | None) -> bool:
+    """Whether what check_state has let pass begins behind other batches of its epoch."""
+    return resume is not None and bool(resume["batches"] or resume["offset"])
 
 
 def set_sampler_epoch(loader: DataLoader[Any], state: dict[str, Any]) -> None:

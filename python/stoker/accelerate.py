@@ -1,7 +1,11 @@
 """Stoker's loaders under Hugging Face Accelerate.
 
-``Accelerator.prepare`` makes a torch DataLoader of its own from the one that it is given, so that a
-``stoker.DataLoader`` would go on as torch's. ``prepare`` here puts Stoker's back:
+``Accelerator.prepare`` makes a torch DataLoader of its own from the one that it is given. Where that is a
+``stoker.DataLoader``, Stoker puts its own back, so that the plain call works:
+
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+
+``prepare`` here does the same, and refuses what would not stay Stoker's, of which the plain call warns:
 
     from stoker.accelerate import prepare
     model, optimizer, loader = prepare(accelerator, model, optimizer, loader)
@@ -9,6 +13,10 @@
 
 from __future__ import annotations
 
+import functools
+import sys
+import warnings
+import weakref
 from typing import Any
 
 import torch
@@ -113,9 +121,13 @@ def _is_ours(loader: Any) -> bool:
     return issubclass(type(loader), DataLoader)
 
 
-def _check(accelerator: Any, loader: DataLoader[Any]) -> None:
+def _check_shards(loader: DataLoader[Any]) -> None:
     if isinstance(loader.sampler, ShardSampler) and loader.sampler.num_replicas > 1:
         raise ValueError('Accelerate deals the batches to the processes itself: leave out shard="auto"')
+
+
+def _check(accelerator: Any, loader: DataLoader[Any]) -> None:
+    _check_shards(loader)
     if not loader.in_order:
         raise ValueError("Accelerate asks for the loader's state, which in_order=False does not have")
     if accelerator.dispatch_batches and loader.native:
@@ -128,6 +140,9 @@ def _check(accelerator: Any, loader: DataLoader[Any]) -> None:
 def _put_back(prepared: Any, given: DataLoader[Any]) -> None:
     """Make a loader like ``given`` the inner one of ``prepared``."""
     made = prepared.base_dataloader  # torch's, as Accelerate has made it
+    if made in _asked:
+        return  # it is back: see Note [The plain call]
+    _check_shards(given)
     own = {name: getattr(given, name) for name in _OWN}
     if made.batch_sampler is not None and made.batch_size is None:
         order = {"batch_sampler": made.batch_sampler}
@@ -150,6 +165,7 @@ def _put_back(prepared: Any, given: DataLoader[Any]) -> None:
         in_order=given.in_order,
         **own,
     )
+    _asked.add(prepared.base_dataloader)
     prepared.dl_state_dict = prepared.base_dataloader.state_dict()
 
 
@@ -162,3 +178,75 @@ def _show_sampler(batch_sampler: Any) -> None:
     if isinstance(sampler, RandomSampler) and hasattr(sampler, "initial_seed") and sampler.generator is None:
         # SeedableRandomSampler would make it in the first epoch; it seeds it in each.
         sampler.generator = torch.Generator()
+
+
+# Note [The plain call]
+# Accelerate has no way to be told the class of the loaders that it makes. But it asks each loader that it
+# is about to prepare whether it is prepared already, and makes all of its own in one place, the __init__
+# of DataLoaderAdapter. So where it asks one of Stoker's, that __init__ is wrapped, once: behind it, a
+# loader that was made from one of Stoker's gets Stoker's inside. It is known by its batch sampler, which
+# is that of a loader that was asked, or in one of Accelerate's own around it. All else is as before.
+_asked: weakref.WeakSet[DataLoader[Any]] = weakref.WeakSet()
+
+
+def about_to_prepare(loader: DataLoader[Any]) -> None:
+    """Accelerate asks whether ``loader`` is prepared: see Note [The plain call]."""
+    module: Any = sys.modules.get("accelerate.data_loader")
+    adapter = getattr(module, "DataLoaderAdapter", None)
+    if adapter is None:
+        return
+    _asked.add(loader)
+    if not getattr(adapter.__init__, "puts_stokers_back", False):
+        adapter.__init__ = _putting_back(module, adapter.__init__)
+
+
+def _putting_back(module: Any, make: Any) -> Any:
+    @functools.wraps(make)
+    def init(self: Any, dataset: Any, *args: Any, **options: Any) -> None:
+        make(self, dataset, *args, **options)
+        made = self.base_dataloader
+        given = _given(made)
+        if given is None:
+            return
+        reason = _why_not(module, self, made)
+        if not reason:
+            _put_back(self, given)
+        elif given.native:
+            warnings.warn(
+                f"Accelerate has made a {type(made).__name__} of its own from a stoker.DataLoader, and its "
+                f"batches are not loaded natively: {reason}",
+                stacklevel=4,
+            )
+
+    init.puts_stokers_back = True  # type: ignore[attr-defined]
+    return init
+
+
+def _given(made: Any) -> DataLoader[Any] | None:
+    """The one of Stoker's that ``made`` was made from."""
+    order = made.batch_sampler
+    while order is not None:
+        for loader in list(_asked):
+            if order is loader.batch_sampler or (loader.batch_sampler is None and order is loader.sampler):
+                return loader
+        order = getattr(order, "batch_sampler", None)
+    order = made.sampler  # a batch sampler given as sampler, with batch_size=None
+    inner = getattr(order, "batch_sampler", order)
+    return next((loader for loader in list(_asked) if loader.sampler is inner), None)
+
+
+def _why_not(module: Any, prepared: Any, made: Any) -> str:
+    if type(prepared) is not module.DataLoaderShard:
+        return (
+            "with dispatch_batches=True one process loads the batches of all; leave it out of "
+            "Accelerate's DataLoaderConfiguration"
+        )
+    if type(made) is not torch.utils.data.DataLoader:
+        return (
+            "use_stateful_dataloader=True asks for torchdata's loader; stoker.DataLoader has a state anyway"
+        )
+    if module.PartialState().distributed_type == module.DistributedType.XLA:
+        return "on XLA devices Accelerate wraps torch's DataLoader"
+    if isinstance(made.dataset, torch.utils.data.IterableDataset):
+        return "the dataset is iterable"
+    return ""

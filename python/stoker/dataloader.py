@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import os
+import sys
+import warnings
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar
@@ -19,11 +22,11 @@ from ._cpus import auto_workers
 from ._iterators import TimedMultiProcessIterator, TimedSingleProcessIterator
 from ._measured import MeasuredLoader
 from ._native import NativeIterator
-from ._recorder import Recorder, StateError
+from ._recorder import Recorder, StateError, is_iterable, sampler_of
 from ._sources import Source, resolve
-from .bad_samples import BadSample, ErrorLog, OnError
+from .bad_samples import BadSample, ErrorLog, OnError, TooManyErrorsError
 from .diagnosis.live import LiveLine
-from .distributed import ShardSampler, rank_and_world_size
+from .distributed import ShardSampler, rank_and_world_size, ranks_of
 from .index import IndexLike, check, named
 from .plan import Plan, make_plan
 from .stats import Meter
@@ -43,6 +46,17 @@ class AutoWorkers(int):
 
     An int like any other; given to another DataLoader it stands for "auto" again.
     """
+
+
+class _AskedByAccelerate:
+    """Accelerate asks by this attribute, and so says that it is about to prepare the loader."""
+
+    def __get__(self, loader: Any, kind: type) -> bool:
+        if loader is not None and "accelerate.data_loader" in sys.modules:
+            from .accelerate import about_to_prepare
+
+            about_to_prepare(loader)
+        return False
 
 
 class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
@@ -91,8 +105,9 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
             without ``set_epoch``, for one rank as for many. Make the loader where the rank is known.
             None (default): no shards.
         on_error: what a sample that cannot be loaded does. "raise" (default). "skip": its batch is
-            smaller, and a batch of which nothing is left does not come. "replace": another sample stands
-            in its place, the same one whenever the epoch is repeated or resumed.
+            smaller, and a batch of which nothing is left does not come; refused where there are several
+            ranks, which must give the same number of batches. "replace": another sample stands in its
+            place, the same one whenever the epoch is repeated or resumed.
         max_errors: how many samples of an epoch may be skipped or replaced before TooManyErrorsError is
             raised: a count, or a float for a share of the epoch's samples. None (default): no limit.
         error_manifest: a file to which each bad sample adds a line of JSON (BadSample's fields). The
@@ -110,6 +125,31 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
     Fork: an iterator belongs to the process that made it and is refused elsewhere; a loader inherited over
     a fork makes new ones.
     """
+
+    _is_accelerate_prepared = _AskedByAccelerate()
+
+    # Of subclasses that call ``__init__`` late, or torch's only, or do all by themselves (torchdata's
+    # StatefulDataLoader): the defaults, until somebody says otherwise.
+    memory_format: torch.memory_format = torch.contiguous_format
+    pixels: PixelMode = "fast"
+    num_workers = 0
+    prefetch_factor: int | None = None
+    dct_scaling = False
+    index: IndexLike = "auto"
+    shard: Literal["auto"] | None = None
+    on_error: OnError = "raise"
+    max_errors: float | None = None
+    error_manifest: str | os.PathLike[str] | None = None
+    progress = False
+    _live: LiveLine | None = None
+    _pins_by_default = False
+    _begins_here = False  # whether iterators are known to be made by this class
+    _source: Source | None = None
+    _python_reason = "stoker.DataLoader.__init__ has not been called"
+    _log = functools.cached_property(lambda _self: ErrorLog("raise", None, None))
+    _cores: Cores = functools.cached_property(lambda _self: Cores())  # type: ignore[assignment]
+    _meter: Meter = functools.cached_property(lambda self: Meter(self._cores.work_s))  # type: ignore[assignment]
+    _recorder: Recorder = functools.cached_property(lambda _self: Recorder())  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -148,6 +188,7 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
             raise ValueError('dct_scaling changes pixels: it goes with pixels="fast" only')
         if memory_format not in (torch.contiguous_format, torch.channels_last):
             raise ValueError("memory_format must be torch.contiguous_format or torch.channels_last")
+        self._begins_here = True
         self._source, self._python_reason = resolve(dataset)
         native = not self._python_reason
         if isinstance(num_workers, AutoWorkers) or num_workers == "auto":
@@ -157,11 +198,11 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         if native and prefetch_factor is not None and prefetch_factor < 1:
             raise ValueError(f"prefetch_factor must be at least 1, got {prefetch_factor}")
         self.memory_format = memory_format
-        self.pixels: PixelMode = pixels
+        self.pixels = pixels
         self.dct_scaling = dct_scaling
         self.index = index
         self.shard = shard
-        self.on_error: OnError = on_error
+        self.on_error = on_error
         self.max_errors = max_errors
         self.error_manifest = error_manifest
         self.progress = progress
@@ -200,6 +241,7 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
             pin_memory_device=pin_memory_device,
             in_order=in_order,
         )
+        self._check_ranks()
 
     @staticmethod
     def _shard_sampler(dataset: Any, shuffle: bool, drop_last: bool) -> ShardSampler:
@@ -220,6 +262,7 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         """A copy, as pickled for another process, has measured nothing and has a core of its own."""
         own = ("_meter", "_cores", "_recorder", "_iterator", "_last_reading")
         kept = {name: value for name, value in self.__dict__.items() if name not in own}
+        kept["_log"] = self._log
         return {**kept, "_resume": self._recorder.resume}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -239,16 +282,53 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         if not self.native:
             super().check_worker_number_rationality()
 
+    def _resolve(self) -> None:
+        self._source, self._python_reason = resolve(self.dataset)
+        if not self._begins_here and type(self)._get_iterator is not DataLoader._get_iterator:
+            self._source = None
+            self._python_reason = f"{type(self).__name__} makes its iterators itself"
+
     def _resolved(self) -> Source:
         """The dataset's source as it is now: transforms and subsets may have been changed."""
-        self._source, self._python_reason = resolve(self.dataset)
+        self._resolve()
         if self._source is None or self._python_reason:
             raise RuntimeError(
                 f"the dataset was changed while its native iterator was in use: {self._python_reason}"
             )
         return self._source
 
+    def _ranks(self) -> int:
+        return ranks_of(self.sampler, self.batch_sampler, sampler_of(self))
+
+    def _check_ranks(self) -> None:
+        """Batches that are left out would be missing on one rank only, for which the others wait."""
+        if self.on_error == "skip" and (ranks := self._ranks()) > 1:
+            raise ValueError(
+                f'on_error="skip" leaves out batches of which no sample is good, and this process is one of '
+                f"{ranks} ranks, which must all have the same number of batches, or the others wait for "
+                f'ever: use on_error="replace"'
+            )
+
+    def _batch_is_empty(self, batch: int) -> None:
+        """Nothing is left of a batch, which does not come."""
+        if (ranks := self._ranks()) > 1:
+            raise TooManyErrorsError(
+                f"not one sample of batch {batch:,} could be loaded or replaced, and the {ranks} ranks must "
+                "all have the same number of batches"
+            )
+
+    def _nothing_left_of_epoch(self, batches: int) -> None:
+        why = "its dataset has ended" if is_iterable(self) else "its sampler gives no more"
+        if self._log.epoch.bad and self.on_error != "raise":
+            why += ", or what it gave could not be loaded"
+        warnings.warn(
+            f"the state that was loaded is from an epoch of which no batch is left behind {batches:,} "
+            f"({why}): that epoch is over, and the next one begins",
+            stacklevel=4,
+        )
+
     def _epoch_begins(self) -> None:
+        self._check_ranks()
         self._meter.epoch_begins()
         self._log.epoch_begins()
 
@@ -271,7 +351,8 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         return super().__iter__()
 
     def _get_iterator(self) -> torch_dataloader._BaseDataLoaderIter:
-        self._source, self._python_reason = resolve(self.dataset)
+        self._begins_here = True
+        self._resolve()
         if self._pins_by_default and self.pin_memory:
             self.pin_memory = torch.accelerator.is_available()  # now that the driver is started anyway
         self._epoch_begins()
@@ -300,6 +381,12 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
             return TimedSingleProcessIterator(self)
         return TimedMultiProcessIterator(self)
 
+    def _twin(self) -> DataLoader[Any]:
+        """See Note [An iterator's own loader]."""
+        twin: _Twin = object.__new__(_Twin)
+        twin.__dict__.update({name: getattr(self, name) for name in _SHARED}, _iterator=None)
+        return twin
+
     @property
     def errors(self) -> tuple[BadSample, ...]:
         """The samples that could not be loaded since the loader was made (the last 100,000)."""
@@ -316,6 +403,13 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         Exact on the native path: the same batches, bit for bit. On the Python path the order is exact,
         and the random numbers of its transforms are not. With ``in_order=False`` there it says so, and is
         refused when it is loaded: nobody knows which samples have been had.
+
+        An epoch of which all batches have been had is over, whether or not the loop has seen its end: the
+        state says ``finished``, and the next epoch follows. A loop that counts epochs counts this one.
+
+        On the Python path it holds the ``state_dict()`` of a dataset that also has ``load_state_dict``, and
+        of an iterable dataset's iterator, in each worker, as torchdata's StatefulDataLoader does: of the
+        types that theirs are.
         """
         if not self.in_order and not self.native:
             return _state.refused_state(_OUT_OF_ORDER)
@@ -352,7 +446,7 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
 
     def plan(self) -> Plan:
         """What runs where, part by part, and why; ``print`` it."""
-        self._source, self._python_reason = resolve(self.dataset)
+        self._resolve()
         return make_plan(self, self._source, self._python_reason, self._decode_index())
 
     def _decode_index(self) -> _C.DecodeIndex | None:
@@ -360,3 +454,22 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         if not self.native or self._source is None:
             return None
         return self._cores.index(self._source, self.index)
+
+
+# What an iterator needs of its loader.
+_SHARED = (
+    "dataset", "batch_size", "sampler", "batch_sampler", "num_workers", "collate_fn", "pin_memory",
+    "drop_last", "timeout", "worker_init_fn", "multiprocessing_context", "generator", "prefetch_factor",
+    "persistent_workers", "pin_memory_device", "in_order", "memory_format", "pixels", "dct_scaling", "index",
+    "shard", "on_error", "max_errors", "error_manifest", "progress", "_auto_collation", "_index_sampler",
+    "_dataset_kind", "_IterableDataset_len_called", "_begins_here", "_pins_by_default", "_source",
+    "_python_reason", "_live", "_log", "_cores", "_meter", "_recorder",
+)  # fmt: skip
+
+
+class _Twin(DataLoader[Any]):
+    """See Note [An iterator's own loader]. What torch works out anew, and a subclass may, is noted here."""
+
+    _auto_collation: Any = False
+    _index_sampler: Any = None
+    multiprocessing_context: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +31,23 @@ def rank_and_world_size() -> tuple[int, int]:
     if not 0 <= numbers[0] < numbers[1]:
         raise ValueError(f"RANK {numbers[0]} is not below WORLD_SIZE {numbers[1]}")
     return numbers
+
+
+def ranks_of(*samplers: Any) -> int:
+    """How many ranks share the samples, as far as can be seen: from torch.distributed, WORLD_SIZE, and
+    samplers that deal to several (torch's DistributedSampler, Accelerate's BatchSamplerShard)."""
+    found = [1]
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        found.append(torch.distributed.get_world_size())
+    else:
+        with contextlib.suppress(ValueError):
+            found.append(int(os.environ.get("WORLD_SIZE", "")))
+    for sampler in samplers:
+        for name in ("num_replicas", "num_processes"):
+            count = getattr(sampler, name, None)
+            if isinstance(count, int):
+                found.append(count)
+    return max(found)
 
 
 class ShardSampler(DistributedSampler[Any]):

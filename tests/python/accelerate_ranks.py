@@ -1,6 +1,6 @@
 """What test_accelerate.py runs in each of two processes; prints a line of JSON for each.
 
-torchrun … accelerate_ranks.py FOLDER SEEDABLE
+torchrun … accelerate_ranks.py FOLDER FOUND
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import accelerate
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, set_seed
@@ -25,7 +26,11 @@ def labels_of(loader: Any) -> list[list[int]]:
     return [labels.tolist() for _, labels in loader]
 
 
-def find(dataset: stoker.ImageList, seedable: bool) -> dict[str, Any]:
+def prepared(accelerator: Accelerator, plain: bool, loader: Any) -> Any:
+    return accelerator.prepare(loader) if plain else stoker_accelerate.prepare(accelerator, loader)
+
+
+def find(dataset: stoker.ImageList, seedable: bool, plain: bool) -> dict[str, Any]:
     config = DataLoaderConfiguration(use_seedable_sampler=seedable)
     accelerator = Accelerator(cpu=True, dataloader_config=config)
     options: dict[str, Any] = {"batch_size": 4, "shuffle": True, "num_workers": 1}
@@ -36,7 +41,7 @@ def find(dataset: stoker.ImageList, seedable: bool) -> dict[str, Any]:
 
     def ours() -> Any:
         set_seed(3)
-        return stoker_accelerate.prepare(accelerator, stoker.DataLoader(dataset, **options))
+        return prepared(accelerator, plain, stoker.DataLoader(dataset, **options))
 
     loader = ours()
     found: dict[str, Any] = {
@@ -55,7 +60,7 @@ def find(dataset: stoker.ImageList, seedable: bool) -> dict[str, Any]:
         found["gathered"] += accelerator.gather_for_metrics(labels).tolist()
 
     loader = ours()
-    skipping = stoker_accelerate.skip_first_batches(loader, 2)
+    skipping = (accelerate if plain else stoker_accelerate).skip_first_batches(loader, 2)
     found["skipping is native"] = skipping.native
     found["skipping"] = labels_of(skipping)
 
@@ -78,14 +83,18 @@ def find(dataset: stoker.ImageList, seedable: bool) -> dict[str, Any]:
 
     config.even_batches = False
     uneven = Accelerator(cpu=True, dataloader_config=config)
-    found["uneven"] = labels_of(stoker_accelerate.prepare(uneven, stoker.DataLoader(dataset, **options)))
+    found["uneven"] = labels_of(prepared(uneven, plain, stoker.DataLoader(dataset, **options)))
     return found
 
 
 def main(folder: str, found_path: str) -> None:
     paths = sorted(Path(folder).iterdir())[:COUNT]
     dataset = stoker.ImageList(paths, range(COUNT), T.RandomCrop(16))
-    found = {"seedable": find(dataset, True), "shared generator": find(dataset, False)}
+    found = {
+        f"{name}{' plain' if plain else ''}": find(dataset, name == "seedable", plain)
+        for name in ("seedable", "shared generator")
+        for plain in (False, True)
+    }
     accelerator = Accelerator(cpu=True)
     Path(f"{found_path}.{accelerator.process_index}").write_text(json.dumps(found))
     accelerator.end_training()

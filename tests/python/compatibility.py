@@ -61,7 +61,10 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
     "dct_scaling": ("of JPEGs, while decoding", "no meaning"),
     "index": ("the decode index", "no meaning"),
     "shard": ("this rank's share", "this rank's share; refused for iterable datasets"),
-    "on_error": ("what a bad sample does", "the same, for any exception; refused for iterable datasets"),
+    "on_error": (
+        "what a bad sample does; \"skip\" is refused under several ranks",
+        "the same, for any exception; refused for iterable datasets",
+    ),
     "max_errors": ("how many are too many", "the same"),
     "error_manifest": ("a line of JSON for each bad sample", "the same"),
     "progress": ("a line that says how the loader does", "the same"),

@@ -83,14 +83,17 @@ def test_one_object_comes_back_alone(make_accelerator: Make, labelled: ImageList
 
 
 @pytest.mark.parametrize("seedable", [False, True])
-def test_the_order_is_accelerates(make_accelerator: Make, labelled: ImageList, seedable: bool) -> None:
+@pytest.mark.parametrize("plain", [False, True])
+def test_the_order_is_accelerates(
+    make_accelerator: Make, labelled: ImageList, plain: bool, seedable: bool
+) -> None:
     def epochs(prepare_one: Callable[[Any], Any], loader_class: Any) -> list[Any]:
         torch.manual_seed(5)
         loader = prepare_one(loader_class(labelled, batch_size=6, shuffle=True, num_workers=1))
         return [indices(loader), indices(loader)]
 
     accelerator = make_accelerator(use_seedable_sampler=seedable)
-    ours = epochs(lambda loader: prepare(accelerator, loader), DataLoader)
+    ours = epochs(accelerator.prepare if plain else lambda one: prepare(accelerator, one), DataLoader)
     assert ours == epochs(accelerator.prepare, torch.utils.data.DataLoader)
     assert ours[0] != ours[1]
 
@@ -179,7 +182,7 @@ def test_two_processes(tmp_path: Path, numbered: list[Path]) -> None:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
     runner([*launcher, HERE / "accelerate_ranks.py", runner.data, tmp_path / "found"])
     ranks = [json.loads((tmp_path / f"found.{rank}").read_text()) for rank in range(2)]
-    for sampler in ("seedable", "shared generator"):
+    for sampler in ("seedable", "shared generator", "seedable plain", "shared generator plain"):
         first, second = (found[sampler] for found in ranks)
         for found in (first, second):
             assert found["native"]
@@ -204,3 +207,56 @@ def test_state_with_a_sampler_that_makes_its_generator_late(labelled: ImageList)
     loader = DataLoader(labelled, batch_size=6, sampler=sampler)
     next(iter(loader))
     assert loader.state_dict()["batches"] == 1
+
+
+# ---- the plain call --------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_plain_call_keeps_stokers_loader_and_its_options(
+    make_accelerator: Make, labelled: ImageList
+) -> None:
+    given = DataLoader(labelled, 7, shuffle=True, pixels="exact", max_errors=3, on_error="skip")
+    torchs = torch.utils.data.DataLoader(labelled, 5)
+    model, loader, others = make_accelerator().prepare(torch.nn.Linear(1, 1), given, torchs)
+    assert isinstance(model, torch.nn.Linear)
+    assert type(loader) is DataLoaderShard
+    assert type(others.base_dataloader) is torch.utils.data.DataLoader
+    inner = loader.base_dataloader
+    assert type(inner) is DataLoader
+    for name in ("pixels", "max_errors", "on_error", "num_workers", "dataset", "batch_sampler"):
+        assert getattr(inner, name) == getattr(given, name), name
+    assert loader.native
+    assert sorted(index for batch in indices(loader) for index in batch) == list(range(40))
+    assert loader.stats().samples == 40
+    del given
+    rest = accelerate.skip_first_batches(loader, 2)
+    assert type(rest.base_dataloader) is DataLoader
+    assert len(indices(rest)) == 4
+
+
+def test_batch_samplers_in_any_place(make_accelerator: Make, labelled: ImageList) -> None:
+    accelerator = make_accelerator()
+    order = torch.utils.data.BatchSampler(range(40), 9, False)
+    for given in (order, list(order)):
+        loader = accelerator.prepare(DataLoader(labelled, batch_sampler=given))
+        assert type(loader.base_dataloader) is DataLoader
+        assert indices(loader) == list(order)
+
+
+def test_the_plain_call_says_what_does_not_stay_native(make_accelerator: Make, labelled: ImageList) -> None:
+    accelerator = make_accelerator(dispatch_batches=True)
+    with pytest.warns(UserWarning, match="not loaded natively: with dispatch_batches=True") as said:
+        loader = accelerator.prepare(DataLoader(labelled, 8))
+    assert len(said) == 1
+    assert type(loader.base_dataloader) is torch.utils.data.DataLoader
+
+
+def test_the_plain_call_refuses_shards_of_shards(
+    make_accelerator: Make, labelled: ImageList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accelerator = make_accelerator()
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match='leave out shard="auto"'):
+        accelerator.prepare(DataLoader(labelled, shard="auto"))

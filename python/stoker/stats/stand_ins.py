@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from torch.utils.data import IterDataPipe, MapDataPipe, get_worker_info
 
@@ -110,9 +110,15 @@ class MeteredIterable(_Metered):
     def __init__(self, inner: Any, block: WorkerBlock) -> None:
         super().__init__(inner, block)
         self._own: _MeteredIterator | None = None
+        self.latest: Any = None  # the dataset's iterator, where it has a state
+        self.iterator_state: Any = None  # that the next one begins with
 
     def __iter__(self) -> Iterator[Any]:
         samples = iter(self.inner)
+        self.latest = samples if hasattr(samples, "load_state_dict") else None
+        if self.iterator_state is not None:
+            state, self.iterator_state = self.iterator_state, None
+            cast(Any, samples).load_state_dict(state)
         iterator = _MeteredIterator(samples, self.row())
         if samples is not self.inner:
             return iterator
@@ -125,7 +131,7 @@ class MeteredIterable(_Metered):
         return next(self._own)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_own": None}
+        return {**super().__getstate__(), "_own": None, "latest": None}
 
 
 # Note [Data pipes]
