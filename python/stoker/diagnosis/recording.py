@@ -13,6 +13,7 @@ from ..stats.records import LoaderStats
 from ..stats.system import SystemReading
 
 VERSION = 1
+LEAST_LOOKS = 30  # at the workers' stacks, before the largest part of their profile means something
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,16 @@ class Recording:
         readings: of the system's counters, the earliest first, the latest one last.
         facts: name → words: what ran, for a reader: "dataset", "transform", "torch", ….
         profile: under ``stoker diagnose``, on the Python path: part of a worker's code → share of its time
-            at work, by looking at its stack now and then. Parts: "read", "decode", "transform: NAME",
-            "python: FUNCTION (FILE:LINE)", "collate".
+            on a core or asleep at work, by looking at its stack now and then. Parts: "read", "decode",
+            "transform: NAME", "python: FUNCTION (FILE:LINE)", "collate".
+        loops: of such a part, the share of its time that was spent in loops of the script's own.
+        looks: how often the stacks were looked at; 0: not known.
+        profile_failed: what has ended the looks too early, as the name of an error; "": nothing.
         headroom: images/s that the loop took when it was given the same batches again and again, with
             nothing to load; 0: not tried.
         variants: CPU time per image that the loader would take with another setting, as a share of what
-            it takes now: from trials on the run's own samples. Keys: see stoker.diagnosis.trial.
+            it takes now: from trials on the run's own samples. Keys: see stoker.diagnosis.trial; under
+            ``stoker diagnose`` "native" or "images", see stoker.diagnosis.metered.
     """
 
     stats: LoaderStats
@@ -40,6 +45,14 @@ class Recording:
     variants: dict[str, float]
     profile: dict[str, float] = field(default_factory=dict)
     headroom: float = 0.0
+    loops: dict[str, float] = field(default_factory=dict)
+    looks: int = 0
+    profile_failed: str = ""
+
+    @property
+    def few_looks(self) -> bool:
+        """Too few for the profile to tell which part takes most of the time."""
+        return 0 < self.looks < LEAST_LOOKS
 
     def to_dict(self) -> dict[str, Any]:
         """Of types that JSON has; ``from_dict`` is its inverse."""
@@ -52,6 +65,9 @@ class Recording:
             "variants": self.variants,
             "profile": self.profile,
             "headroom": self.headroom,
+            "loops": self.loops,
+            "looks": self.looks,
+            "profile_failed": self.profile_failed,
         }
 
     def to_json(self) -> str:
@@ -88,6 +104,9 @@ class Recording:
             dict(record["variants"]),
             dict(record.get("profile", {})),
             float(record.get("headroom", 0.0)),
+            dict(record.get("loops", {})),  # which earlier recordings do not have
+            int(record.get("looks", 0)),
+            str(record.get("profile_failed", "")),
         )
 
 

@@ -35,7 +35,7 @@ class Observer(Protocol):
 
 
 # Makes the observer of a worker, in its process; None: there is none.
-make_observer: Callable[[], Observer] | None = None
+make_observer: Callable[[], Observer | None] | None = None
 
 
 class NativeSpans:
