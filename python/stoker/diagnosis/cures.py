@@ -88,8 +88,8 @@ class _Cures:
     def workers(self) -> list[Cure]:
         """More of them, as far as the cores (or, where they sleep, storage) let that help."""
         model = self.model
-        # In place of none they get more than strangers leave: see Note [The throughput model].
-        cores = max(1, math.ceil(model.cores if model.workers else max(model.cores, model.all_cores)))
+        # They may get more than strangers leave: see Note [The throughput model].
+        cores = max(1, math.ceil(max(model.cores, model.all_cores)))
         asleep = model.asleep_s / max(model.cpu_s + model.asleep_s, 1e-12)
         most = cores if asleep < 0.1 else max(cores, min(64, round(cores / max(1 - asleep, 0.02))))
         counts = range(1, max(most, model.workers) + 1)
@@ -236,7 +236,7 @@ class _Cures:
         """Images loaded in C++, where the script's own data set loads them in Python."""
         stats, variants = self.recording.stats, self.recording.variants
         native = stats.stages.get("native")
-        share, names = native_share(self.recording)
+        share = native_share(self.recording)
         if stats.path != "python" or "native" in variants or (native is not None and native.total_s > 0):
             return []
         if share == 0 or self.recording.few_looks:
@@ -245,8 +245,7 @@ class _Cures:
         if "images" in variants:
             rate = self.rate(self.model.with_cost(max(0.0, 1 - share) + variants["images"]))
             rate = rate if rate >= WORTH_IT * self.measured else 0.0  # not until the rest is quicker
-        does = ", ".join(["reading", "decoding", *names])
-        how = f"def stoker_sample(self, index): return path, label — {does} in C++, by stoker.DataLoader"
+        how = "from stoker import DataLoader · def stoker_sample(self, index): return path, label"
         return [Cure("images", "stoker_sample and stoker.transforms", rate, how)]
 
     def bursts(self) -> list[Cure]:

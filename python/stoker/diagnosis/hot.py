@@ -63,15 +63,12 @@ def hottest(recording: Recording) -> Hot | None:
     return most if most is not None and most.share >= LEAST_SHARE else None
 
 
-def native_share(recording: Recording) -> tuple[float, list[str]]:
+def native_share(recording: Recording) -> float:
     """The share of the workers' time that goes into images as Stoker would load them: into reading, decoding
-    and transforms that it knows by name; and the names of those."""
-    share, names = 0.0, []
+    and transforms that it knows by name."""
+    share = 0.0
     for part, of_it in recording.profile.items():
         kind, _, name = part.partition(": ")
-        if kind in ("read", "decode"):
+        if kind in ("read", "decode") or (kind == "transform" and is_native(name)):
             share += of_it
-        elif kind == "transform" and is_native(name):
-            share += of_it
-            names.append(name)
-    return share, names
+    return share

@@ -64,10 +64,12 @@ class Model:
 
     def _cores_to_have(self) -> float:
         """What strangers leave; or a fair share among their threads, where they want more than theirs."""
-        if self.no_core_s == 0 or self.all_cores <= self.cores:
+        if self.all_cores <= self.cores:
             return self.cores
+        awake_s = self.cpu_s + self.no_core_s
+        threads = max(1.0, self.workers * awake_s / max(awake_s + self.asleep_s, 1e-12))
         strangers = math.ceil(self.all_cores - self.cores)
-        return max(self.cores, self.all_cores * self.workers / (self.workers + strangers))
+        return max(self.cores, self.all_cores * threads / (threads + strangers))
 
     def with_cost(self, share: float) -> Model:
         """With images that cost the workers ``share`` of the CPU time that they do now."""
