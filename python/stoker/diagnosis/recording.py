@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .._typed import made
 from ..stats.clocks import StepRecord
-from ..stats.records import LoaderStats
+from ..stats.records import BOUNDS, LoaderStats
 from ..stats.system import SystemReading
 
 VERSION = 1
@@ -79,40 +80,30 @@ class Recording:
         """Raises ValueError for what is no recording, or another version's."""
         try:
             record = json.loads(text)
-        except ValueError:
-            raise ValueError("not a recording of stoker's") from None
+        except (ValueError, RecursionError):
+            raise ValueError("not a recording of stoker's: no JSON") from None
         return Recording.from_dict(record)
 
     @staticmethod
     def from_dict(record: Any) -> Recording:
         """Raises ValueError for what is no recording, or another version's."""
+        if not isinstance(record, dict) or "version" not in record:
+            raise ValueError("not a recording of stoker's: it has no version")
+        version = record["version"]
+        if type(version) is not int or version != VERSION:
+            raise ValueError(f"a recording of version {version!a:.20}; this stoker reads version {VERSION}")
         try:
-            version = record["version"]
-            if version == VERSION:
-                return Recording._of(record)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise ValueError("not a recording of stoker's") from None
-        raise ValueError(f"a recording of version {version}; this stoker reads version {VERSION}")
-
-    @staticmethod
-    def _of(record: dict[str, Any]) -> Recording:
-        return Recording(
-            LoaderStats.from_dict(record["stats"]),
-            tuple(StepRecord(**{**s, "blame": tuple(s["blame"])}) for s in record["steps"]),
-            tuple(_reading(r) for r in record["readings"]),
-            dict(record["facts"]),
-            dict(record["variants"]),
-            dict(record.get("profile", {})),
-            float(record.get("headroom", 0.0)),
-            dict(record.get("loops", {})),  # which earlier recordings do not have
-            int(record.get("looks", 0)),
-            str(record.get("profile_failed", "")),
-        )
+            known = _known(Recording, record)
+            return made(Recording, {**known, "stats": _known(LoaderStats, known.get("stats"))}, BOUNDS)
+        except ValueError as error:
+            raise ValueError(f"not a recording of stoker's: {error}") from None
 
 
-def _reading(record: dict[str, Any]) -> SystemReading:
-    busy = tuple(record.get("worker_busy_s", ()))  # which earlier recordings do not have
-    return SystemReading(**{**record, "core_busy_s": tuple(record["core_busy_s"]), "worker_busy_s": busy})
+def _known(kind: type, record: Any) -> Any:
+    """What is a field of it: to_dict has more."""
+    if not isinstance(record, dict):
+        return record
+    return {name: value for name, value in record.items() if name in kind.__dict__["__dataclass_fields__"]}
 
 
 def write_whole(file: Path, text: str) -> None:
