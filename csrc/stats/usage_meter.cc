@@ -82,12 +82,14 @@ void UsageMeter::Begin(int64_t now_ns) {
   last_ = at_ends_();
   last_ns_ = now_ns;
   delay_ns_ = delay_();
+  delay_at_ns_ = now_ns;
 }
 
 void UsageMeter::SampleBegins(int64_t now_ns) {
-  if (now_ns - last_ns_ >= kLeastSpanNs) {
-    EndWork(now_ns, reading_());
+  if (now_ns - last_ns_ >= kLeastSpanNs) EndWork(now_ns, reading_());
+  if (now_ns - delay_at_ns_ >= kLeastDelaySpanNs) {
     delay_ns_ = delay_();
+    delay_at_ns_ = now_ns;
   }
   read_begin_ns_ = now_ns;
 }

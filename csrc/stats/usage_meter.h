@@ -57,6 +57,7 @@ class UsageMeter {
   using Reading = ThreadUsage (*)();
   using DelayReading = int64_t (*)();
   static constexpr int64_t kLeastSpanNs = 100'000;
+  static constexpr int64_t kLeastDelaySpanNs = 300'000;
   static constexpr int64_t kLeastSleepNs = 20'000;  // a lock takes less, storage more
 
   // `at_ends`: for Begin and Note.
@@ -74,7 +75,7 @@ class UsageMeter {
   // another sample comes before the next Begin.
   void Note(int64_t now_ns);
   // For how long the thread had no core since the sample began (of quick samples: since one of the
-  // last 100 µs did). Asks the kernel.
+  // last 300 µs did). Asks the kernel.
   int64_t DelayInSample() const;
 
   void AddTo(UsageTotals* sum) const;
@@ -94,7 +95,8 @@ class UsageMeter {
   ThreadUsage last_;
   int64_t last_ns_ = 0;
   int64_t read_begin_ns_ = 0;
-  int64_t delay_ns_ = 0;  // by delay_, when the sample began
+  int64_t delay_ns_ = 0;  // by delay_, at delay_at_ns_, when the sample began or shortly before
+  int64_t delay_at_ns_ = 0;
 
   Number reads_{0};
   Number read_ns_{0};
