@@ -88,10 +88,10 @@ def evidence_of(
 
 def _no_core(recording: Recording) -> str:
     usage = recording.stats.usage
-    who, whose = "workers that were", "their time"
+    share = percent(usage.share(usage.no_core_s))
     if recording.stats.workers == 0:
-        who, whose = "the loop's thread, when", "its time at work"
-    return f"{who} ready to run had no core for {percent(usage.share(usage.no_core_s))} of {whose}"
+        return f"the loop's thread was ready to run, but had no core, for {share} of its time at work"
+    return f"workers that were ready to run had no core for {share} of their time"
 
 
 def _beside(recording: Recording) -> list[str]:
