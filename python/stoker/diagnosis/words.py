@@ -72,7 +72,7 @@ def _profile(recording: Recording) -> list[str]:
     who = "workers'" if recording.stats.workers else "loop's"
     looks = counted(recording.looks, "look", "looks") + f" at the {who} stack" + "s" * (recording.looks != 1)
     by = f"by {'only ' * recording.few_looks}{looks}" if recording.looks else "by looking at their stacks"
-    lines = ["", f"  of the {who} time in Python, on a core or asleep, {by}"]
+    lines = ["", f"  of the {who} time in Python, {by}"]
     return [*lines, *(f"  {share:>8.1%}  {part.removeprefix('python: ')}" for part, share in parts[:8]), ""]
 
 
