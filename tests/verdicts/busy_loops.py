@@ -62,7 +62,7 @@ def no_step_beside(data: Path) -> Recording:
 )
 def no_workers_beside(data: Path) -> Recording:
     """__getitem__ computes in the loop's own thread."""
-    loader: Any = DataLoader(Numbers(8, lambda batch: (0, 0.004)), 8, num_workers=0)
+    loader: Any = DataLoader(Numbers(8, lambda batch: (0, 0.001)), 8, num_workers=0)
     with other_programs():
-        train(loader, sleeping(0.005))
+        train(loader, sleeping(0.002))
         return loader.recording()
