@@ -255,7 +255,8 @@ TEST(WorkerClock, ASampleWhoseThreadHadNoCoreIsNotSlowForThat) {
   ASSERT_EQ(slow.size(), 3U);
   EXPECT_EQ(slow[0].index, 2);
   EXPECT_EQ(slow[0].total_ns(), 500'000);
-  for (const SlowSample& sample : slow) EXPECT_NEAR(sample.total_ns(), 450'000, 50'010);
+  for (const SlowSample& sample : slow) EXPECT_LE(sample.total_ns(), 500'000);
+  EXPECT_LE(slow[1].total_ns(), 400'010) << "not 2,000,000";
 }
 
 TEST(WorkerClock, KeepsWhichSamplesWereSlow) {
