@@ -81,6 +81,9 @@ def test_threads_inside_the_workers_need_cores_to_be_to_blame() -> None:
     assert any("used 1.6 cores, the threads that load 0.1" in line for line in judge(more).evidence)
     waiting = replace(usage, cpu_s=0.5, asleep_s=155.0, no_core_s=4.5)
     assert judge(busy(waiting, beside(0.2, 0.2), **PYTHON)).limit == "asleep"
+    # Of 64 workers that sleep, what torch does in them adds up to a core and a half.
+    crowd = WorkerUsage(64 * ELAPSED, 20.0, 63 * ELAPSED, 60.0)
+    assert judge(busy(crowd, beside(1.5, 1.5), **PYTHON, workers=64)).limit == "asleep"
     # Nobody lacks a core, and nobody sleeps.
     content = WorkerUsage(100.0, 95.0, 1.0, 4.0)
     assert judge(busy(content, beside(2.0, 2.0), **PYTHON)).limit == "cores"
