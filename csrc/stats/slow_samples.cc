@@ -10,6 +10,13 @@ int64_t SlowSample::total_ns() const {
   return std::accumulate(stage_ns.begin(), stage_ns.end(), int64_t{0});
 }
 
+void SlowSample::LeaveOut(int64_t no_core_ns) {
+  const auto total = static_cast<double>(total_ns());
+  if (total <= 0) return;
+  const double kept = std::max(0.0, 1.0 - static_cast<double>(no_core_ns) / total);
+  for (int64_t& ns : stage_ns) ns = static_cast<int64_t>(static_cast<double>(ns) * kept);
+}
+
 void KeepSlowest(std::vector<SlowSample>* samples, size_t keep) {
   std::sort(samples->begin(), samples->end(),
             [](const SlowSample& a, const SlowSample& b) { return a.total_ns() > b.total_ns(); });

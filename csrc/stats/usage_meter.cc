@@ -1,11 +1,51 @@
 #include "stats/usage_meter.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <ctime>
 
 namespace stoker {
+namespace {
+
+// The calling thread's /proc file of its times, open for as long as the thread lives. A thread that
+// came by a fork opens its own. Where descriptors are scarce they are the samples'.
+class DelayFile {
+ public:
+  DelayFile() = default;
+  DelayFile(const DelayFile&) = delete;
+  DelayFile& operator=(const DelayFile&) = delete;
+  ~DelayFile() { Close(); }
+
+  int Get() {
+    const pid_t pid = getpid();
+    if (pid != pid_) {
+      Close();
+      pid_ = pid;
+      fd_ = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+      rlimit limit{};
+      const bool plenty = fd_ >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+                          static_cast<rlim_t>(fd_) < limit.rlim_cur / 4;
+      if (!plenty) Close();
+    }
+    return fd_;
+  }
+
+ private:
+  void Close() {
+    if (fd_ >= 0) close(fd_);
+    fd_ = -1;
+  }
+
+  pid_t pid_ = 0;
+  int fd_ = -1;
+};
+
+}  // namespace
 
 ThreadUsage ReadThreadUsage() {
   ThreadUsage usage;
@@ -26,15 +66,35 @@ ThreadUsage ReadThreadUsageExactly() {
   return usage;
 }
 
+int64_t ReadThreadDelayNs() {
+  static thread_local DelayFile file;
+  const int fd = file.Get();
+  if (fd < 0) return 0;
+  // "RUN DELAY SLICES", in nanoseconds.
+  std::array<char, 64> text{};
+  if (pread(fd, text.data(), text.size() - 1, 0) <= 0) return 0;
+  char* run_end = nullptr;
+  std::strtoll(text.data(), &run_end, 10);
+  return std::strtoll(run_end, nullptr, 10);
+}
+
 void UsageMeter::Begin(int64_t now_ns) {
   last_ = at_ends_();
   last_ns_ = now_ns;
+  delay_ns_ = delay_();
+  delay_at_ns_ = now_ns;
 }
 
 void UsageMeter::SampleBegins(int64_t now_ns) {
   if (now_ns - last_ns_ >= kLeastSpanNs) EndWork(now_ns, reading_());
+  if (now_ns - delay_at_ns_ >= kLeastDelaySpanNs) {
+    delay_ns_ = delay_();
+    delay_at_ns_ = now_ns;
+  }
   read_begin_ns_ = now_ns;
 }
+
+int64_t UsageMeter::DelayInSample() const { return std::max<int64_t>(0, delay_() - delay_ns_); }
 
 void UsageMeter::HasRead(int64_t now_ns) {
   const int64_t work_ns = read_begin_ns_ - last_ns_;
@@ -50,7 +110,10 @@ void UsageMeter::HasRead(int64_t now_ns) {
   Increase(&reads_, 1);
   Increase(&read_ns_, read_ns);
   Increase(&read_cpu_ns_, cpu_ns - work_cpu_ns);
-  if (usage.sleeps > last_.sleeps) slow_reads_.Record(read_ns);
+  if (usage.sleeps > last_.sleeps) {
+    const int64_t asleep_ns = read_ns - (cpu_ns - work_cpu_ns) - DelayInSample();
+    if (asleep_ns >= kLeastSleepNs) slow_reads_.Record(asleep_ns);
+  }
   last_ = usage;
   last_ns_ = now_ns;
 }

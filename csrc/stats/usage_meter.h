@@ -2,6 +2,9 @@
 // what tells a slow image from a slow disk, and both from a thread that got no core.
 //
 // Two spans alternate: "read" (a sample's file) and "work" (everything else while the worker runs).
+// Of a read in which the thread slept, the time that it slept is told apart from the time that it
+// had to wait for a core when it could have gone on: on a busy machine that is the larger part, and
+// it is no fault of the disk's.
 // The kernel is asked between them, by getrusage(RUSAGE_THREAD), about 0.5 µs a call, and not more
 // often than every 100 µs, so that it costs at most 1 % of a worker's time; of samples that are
 // quicker than that, all counts as work, but for a read that takes longer itself. The CPU times of
@@ -9,8 +12,8 @@
 // both its ends the thread's exact clock is read, or what was used since the last tick would be
 // lost.
 //
-// Threads: Begin, SampleBegins, HasRead and Note by the worker, and all from one Begin to the next
-// by one thread; AddTo by anybody at any time. Never fails.
+// Threads: Begin, SampleBegins, HasRead, DelayInSample and Note by the worker, and all from one
+// Begin to the next by one thread; AddTo by anybody at any time. Never fails.
 #pragma once
 
 #include <atomic>
@@ -29,15 +32,20 @@ struct ThreadUsage {
 ThreadUsage ReadThreadUsage();
 // Up to this moment. A thread whose time is up may lose its core in this.
 ThreadUsage ReadThreadUsageExactly();
+// For how long the calling thread has been ready to run, but without a core, since it began; 0
+// where the kernel does not tell. About 1 µs a call. The thread keeps a descriptor for it, where
+// the process has plenty.
+int64_t ReadThreadDelayNs();
 
 // Sums over workers and samples.
 struct UsageTotals {
-  uint64_t reads = 0;            // that were measured
-  int64_t read_ns = 0;           // their time
-  int64_t read_cpu_ns = 0;       // of it, on a core
-  HistogramSnapshot slow_reads;  // those in which the thread slept: the bytes were not in memory
-  int64_t work_ns = 0;           // decode, transform and unmeasured reads
-  int64_t work_cpu_ns = 0;       // of it, on a core
+  uint64_t reads = 0;       // that were measured
+  int64_t read_ns = 0;      // their time
+  int64_t read_cpu_ns = 0;  // of it, on a core
+  // How long the thread slept in those reads in which it did: the bytes were not in memory.
+  HistogramSnapshot slow_reads;
+  int64_t work_ns = 0;      // decode, transform and unmeasured reads
+  int64_t work_cpu_ns = 0;  // of it, on a core
 
   void Add(const UsageTotals& other);
   // What came on top of `earlier`, a former value of the same sum.
@@ -47,11 +55,15 @@ struct UsageTotals {
 class UsageMeter {
  public:
   using Reading = ThreadUsage (*)();
+  using DelayReading = int64_t (*)();
   static constexpr int64_t kLeastSpanNs = 100'000;
+  static constexpr int64_t kLeastDelaySpanNs = 300'000;
+  static constexpr int64_t kLeastSleepNs = 20'000;  // a lock takes less, storage more
 
   // `at_ends`: for Begin and Note.
-  explicit UsageMeter(Reading reading = &ReadThreadUsage, Reading at_ends = &ReadThreadUsageExactly)
-      : reading_(reading), at_ends_(at_ends) {}
+  explicit UsageMeter(Reading reading = &ReadThreadUsage, Reading at_ends = &ReadThreadUsageExactly,
+                      DelayReading delay = &ReadThreadDelayNs)
+      : reading_(reading), at_ends_(at_ends), delay_(delay) {}
 
   // The worker starts to run, on the calling thread.
   void Begin(int64_t now_ns);
@@ -62,6 +74,9 @@ class UsageMeter {
   // The worker may stop running: what was before this was work. Nothing behind it counts, unless
   // another sample comes before the next Begin.
   void Note(int64_t now_ns);
+  // For how long the thread had no core since the sample began (of quick samples: since one of the
+  // last 300 µs did). Asks the kernel.
+  int64_t DelayInSample() const;
 
   void AddTo(UsageTotals* sum) const;
 
@@ -75,10 +90,13 @@ class UsageMeter {
 
   const Reading reading_;
   const Reading at_ends_;
+  const DelayReading delay_;
   // The worker's own: where the present span began.
   ThreadUsage last_;
   int64_t last_ns_ = 0;
   int64_t read_begin_ns_ = 0;
+  int64_t delay_ns_ = 0;  // by delay_, at delay_at_ns_, when the sample began or shortly before
+  int64_t delay_at_ns_ = 0;
 
   Number reads_{0};
   Number read_ns_{0};

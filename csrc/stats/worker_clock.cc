@@ -35,6 +35,13 @@ void WorkerClock::BeginSample(int64_t now_ns) {
   LeaveSample(static_cast<size_t>(Stage::kRead), now_ns);
 }
 
+void WorkerClock::EndSample(int64_t index) {
+  SlowSample sample{index, sample_ns_, {}};
+  if (!slow_samples_.Wants(sample.total_ns())) return;
+  sample.LeaveOut(usage_.DelayInSample());
+  slow_samples_.Offer(sample);
+}
+
 // A stage that was not left is the present state's, as Times has said already.
 void WorkerClock::LeaveSample(size_t next, int64_t now_ns) {
   const size_t state = state_.load(std::memory_order_relaxed);
@@ -99,7 +106,10 @@ double MeasureSpanNs(int spans) {
 double MeasureUsageNs(int readings) {
   const int64_t begin = NowNs();
   int64_t cpu_ns = 0;
-  for (int i = 0; i < readings; ++i) cpu_ns += ReadThreadUsage().cpu_ns;
+  for (int i = 0; i < readings; ++i) {
+    cpu_ns += ReadThreadUsage().cpu_ns;
+    if (i % kUsagesPerSample == 0) cpu_ns += ReadThreadDelayNs();
+  }
   const double took = static_cast<double>(NowNs() - begin);
   return cpu_ns < 0 ? 0.0 : took / std::max(1, readings);
 }

@@ -39,7 +39,9 @@ constexpr size_t StateOf(OffState state) {
 // the loader's mutex).
 class WorkerClock {
  public:
-  explicit WorkerClock(int64_t now_ns) : since_ns_(now_ns) {}
+  // `delay`: for how long the calling thread had no core.
+  explicit WorkerClock(int64_t now_ns, UsageMeter::DelayReading delay = &ReadThreadDelayNs)
+      : usage_(&ReadThreadUsage, &ReadThreadUsageExactly, delay), since_ns_(now_ns) {}
 
   // The worker starts to run; the time since End() (or construction) was spent in that off state.
   void Begin(int64_t now_ns);
@@ -52,7 +54,7 @@ class WorkerClock {
   // A sample begins: its read. The span before it is no state's.
   void BeginSample(int64_t now_ns);
   // The sample, `index`, has been through its stages, or failed in one.
-  void EndSample(int64_t index) { slow_samples_.Offer({index, sample_ns_, {}}); }
+  void EndSample(int64_t index);
   // The span from the last BeginSample, Begin or Lap until now was spent in `stage`.
   void Lap(Stage stage) { LapAt(stage, NowNs()); }
   void LapAt(Stage stage, int64_t now_ns);
@@ -102,7 +104,7 @@ inline constexpr int kSpansPerSample = kStageCount + 1;
 
 // What one costs here and now, in nanoseconds: the mean of `spans` laps of a clock of its own.
 double MeasureSpanNs(int spans);
-// And of the thread's usage, before and behind its read.
+// And of the thread's usage, before and behind its read; before it, of its delay, too.
 inline constexpr int kUsagesPerSample = 2;
 
 // What a reading of it costs here and now, in nanoseconds: the mean of `readings`.

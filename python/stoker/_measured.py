@@ -85,6 +85,8 @@ class MeasuredLoader:
         facts = {"plan": "native" if plan.native else f"Python, because {plan.reason}", **dict(plan.parts)}
         if not plan.native:
             facts["persistent_workers"] = str(self.persistent_workers)
+            if "OMP_NUM_THREADS" in os.environ:
+                facts["OMP_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
         facts["torch"] = str(torch.__version__)
         return self._recorded(stats, facts, shares)
 

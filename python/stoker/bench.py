@@ -86,7 +86,9 @@ class BenchResult:
     Attributes:
         images_per_s: handed over per second.
         cpu_s_per_image: user + system time of the process per image, the consumer's included.
-        stage_s_per_image: of that, the workers' time by stage (wall time).
+        stage_s_per_image: the workers' time by stage, with that in which they had no core or slept: on a busy
+            machine, and with more workers than cores, more than the CPU time.
+        no_core_s_per_image, asleep_s_per_image: of it, ready to run without a core, and asleep in a read.
         clock_share: of the CPU time, what measuring it costs: clock readings, and readings of the threads'
             use of their cores, per image × the measured time of one.
         first_batch_s: from making the loader to its first batch, in the warm-up epoch.
@@ -107,6 +109,8 @@ class BenchResult:
     images_per_s: float
     cpu_s_per_image: float
     stage_s_per_image: dict[str, float]
+    no_core_s_per_image: float
+    asleep_s_per_image: float
     clock_share: float
     first_batch_s: float
     peak_memory_mb: float
@@ -224,6 +228,8 @@ def run_bench(
         stage_s_per_image={
             name: (stage.total_s - warm.stages[name].total_s) / images for name, stage in stages.items()
         },
+        no_core_s_per_image=(stats.usage.no_core_s - warm.usage.no_core_s) / images,
+        asleep_s_per_image=(stats.usage.asleep_s - warm.usage.asleep_s) / images,
         clock_share=clock_s / (cpu / images),
         first_batch_s=first_batch_s,
         peak_memory_mb=peak_mb,
@@ -317,16 +323,26 @@ def _index_line(result: BenchResult) -> str:
     )
 
 
+def _stages_line(result: BenchResult) -> str:
+    """The workers' time, which is no CPU time: what of it was none is said."""
+    stages = result.stage_s_per_image
+    parts = " · ".join(f"{name} {s * 1e3:.2f}" for name, s in stages.items())
+    line = f"  {sum(stages.values()) * 1e3:.2f} ms of a worker's time per image: {parts}"
+    off = {"without a core": result.no_core_s_per_image, "asleep in reads": result.asleep_s_per_image}
+    words = [f"{s * 1e3:.2f} {what}" for what, s in off.items() if s > 0.05 * sum(stages.values())]
+    return line + (f"; of that {' and '.join(words)}" if words else "")
+
+
 def render_bench(result: BenchResult) -> str:
     """The result in words."""
     env = result.environment
-    stages = " · ".join(f"{name} {s * 1e3:.2f}" for name, s in result.stage_s_per_image.items())
     return "\n".join(
         [
             _title(result),
             f"  {result.images_per_s:,.0f} images/s with {result.workers} workers, batches of {result.batch}",
-            f"  {result.cpu_s_per_image * 1e3:.2f} ms CPU per image   (by stage, ms: {stages})",
-            f"  of which {result.clock_share:.3%} for measuring it",
+            f"  {result.cpu_s_per_image * 1e3:.2f} ms CPU per image, of which {result.clock_share:.3%} for"
+            " measuring it",
+            _stages_line(result),
             f"  first batch {result.first_batch_s * 1e3:.0f} ms · peak memory {result.peak_memory_mb:.0f} MB,"
             f" of which {result.torch_memory_mb:.0f} MB before the loader was made",
             *([_index_line(result)] if result.index_share > 0 else []),

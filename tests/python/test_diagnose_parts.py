@@ -158,7 +158,8 @@ def ended() -> int:
 
 def file_of(folder: Path, pid: int, counts: Any, opened: list[str], number: int = 0) -> Path:
     file = folder / f"worker-7-1-{pid}-{number}.json"
-    file.write_text(json.dumps({"counts": counts, "opened": opened}))
+    record = {"spent_ns": counts, "loop_ns": {"decode": 1}, "looks": 3, "failed": "", "opened": opened}
+    file.write_text(json.dumps(record))
     return file
 
 
@@ -175,8 +176,9 @@ def test_profiles_of_ended_workers_are_one(tmp_path: Path, ended: int) -> None:
         profiles.fold()
         assert sorted(tmp_path.iterdir()) == sorted([other, living])
     for _ in range(2):
-        shares, opened = profiles.read()
-        assert shares == {"read": 0.6, "decode": 0.4}
+        seen, opened = profiles.read()
+        assert seen.profile == {"read": 0.6, "decode": 0.4}
+        assert (seen.looks, seen.loops) == (93, {"decode": pytest.approx(31 / 40)})
         assert len(opened) == len(set(opened)) == KEPT_FILES + 1
         assert opened[-1] == "/c"
 

@@ -39,7 +39,10 @@ def test_more_workers_are_no_help_where_other_processes_have_the_cores() -> None
     verdict = judge(made([1.0] * 40, workers=1, system=taken))
     assert verdict.limit == "oversubscription"
     assert "other processes take the cores" in verdict.headline
-    assert limit_of(workers=2, system=taken) == "cores"  # as many as there would be without those processes
+    # As many as there would be without those processes, which have nearly half of the cores.
+    two = judge(made([1.0] * 40, workers=2, system=taken, usage=WorkerUsage(180.0, 99.0, 0.0, 81.0)))
+    assert two.limit == "oversubscription"
+    assert limit_of(workers=2, system=replace(taken, machine_cpu_s=140.0)) == "cores"
     # What comes and goes leaves cores idle in between.
     some = SystemStats(100.0, 4, None, 200.0, 199.0, 350.0)
     assert limit_of(workers=3, system=some) == "oversubscription"

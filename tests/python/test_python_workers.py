@@ -37,6 +37,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         now += ns
 
     monkeypatch.setattr(time, "perf_counter_ns", lambda: now)
+    monkeypatch.setattr(w, "_no_core_ns", lambda file: 0)  # in a time that passes so, a core is always there
     return let
 
 
@@ -114,6 +115,25 @@ def test_the_slowest_samples_are_kept_each_once(passes: Callable[[int], None]) -
             data[index]
     kept = sorted(block.slow_samples())
     assert kept == [(i, 0, (1 + 20 * i) * MS) for i in range(40 - w.SLOW_KEPT, 40)]
+
+
+def test_a_sample_whose_thread_had_no_core_is_not_slow_for_that(
+    passes: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delay = 900 * MS  # before, for which no sample is to blame
+    monkeypatch.setattr(w, "_no_core_ns", lambda file: delay)
+
+    def load(index: int) -> int:
+        nonlocal delay
+        starved = 50 * MS if index % 2 else 0
+        passes((index + 1) * MS + starved)
+        delay += starved
+        return index
+
+    block = WorkerBlock(0)
+    MeteredDataset(Mapped(load, 20), block).__getitems__(list(range(20)))
+    slow = {index: took / MS for index, _, took in block.slow_samples()}
+    assert slow == {index: pytest.approx(index + 1, abs=0.01) for index in range(12, 20)}
 
 
 def test_a_batch_is_timed_in_collate(passes: Callable[[int], None]) -> None:

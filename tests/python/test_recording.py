@@ -132,7 +132,7 @@ def test_what_is_no_recording_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
 def test_another_versions_recording_is_refused(version: Any) -> None:
-    with pytest.raises(ValueError, match=f"a recording of version {version}; this stoker reads version 1"):
+    with pytest.raises(ValueError, match=f"a recording of version {version!r}; this stoker reads version 1"):
         Recording.from_json(json.dumps({**json.loads(GOOD), "version": version}))
 
 

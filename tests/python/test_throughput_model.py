@@ -131,6 +131,9 @@ def test_the_model_of_a_recording() -> None:
             0.5 / IMAGES,
             1 / IMAGES,  # what the process used beside its workers
             0.04 / 64,
+            0,
+            0,
+            4,
         )
     )
     assert steady_rate(recording) == pytest.approx(640)

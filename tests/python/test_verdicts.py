@@ -29,7 +29,7 @@ LIMIT_WORDS = {
     "storage": "waiting for storage",
     "asleep": "the workers sleep",
     "quota": "CPU quota",
-    "oversubscription": "other threads",
+    "oversubscription": "take the cores",
     "fetch": "stoker_sample",
     "collate": "collate_fn",
 }

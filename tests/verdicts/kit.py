@@ -70,24 +70,28 @@ class Loop:
     Attributes:
         run: gets a folder for its files, which other runs may share; raises SkippedError where it cannot run.
         about: the function's docstring.
+        beside: other programs run beside it on purpose.
     """
 
     name: str
     truth: Truth
     run: Callable[[Path], Recording]
     about: str
+    beside: bool = False
 
 
 LOOPS: dict[str, Loop] = {}
 
 
-def loop(name: str, truth: Truth, **arguments: Any) -> Callable[[Callable[..., Recording]], Any]:
-    """Enters the function in the table; more than once with different ``arguments``."""
+def loop(
+    name: str, truth: Truth, beside: bool = False, **arguments: Any
+) -> Callable[[Callable[..., Recording]], Any]:
+    """Enters the function in the table; more than once with different ``arguments``. ``beside``: see Loop."""
 
     def enter(function: Callable[..., Recording]) -> Callable[..., Recording]:
         assert name not in LOOPS
         about = " ".join((function.__doc__ or "").split())
-        LOOPS[name] = Loop(name, truth, lambda data: function(data, **arguments), about)
+        LOOPS[name] = Loop(name, truth, lambda data: function(data, **arguments), about, beside)
         return function
 
     return enter

@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import busy_loops
 import device_loops
 import machine_loops
 import native_loops
@@ -26,7 +27,7 @@ import torch_loops
 from kit import LOOPS, SkippedError
 
 __all__ = ["LOOPS"]
-THEMES = (native_loops, step_loops, python_loops, machine_loops, device_loops, torch_loops)
+THEMES = (native_loops, step_loops, python_loops, machine_loops, device_loops, torch_loops, busy_loops)
 CANNOT_RUN = 3
 
 

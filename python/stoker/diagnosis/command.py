@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from .._printable import printable, printable_name
+from .._threads import start
 from .chrome_trace import chrome_trace
 from .findings import Finding, as_json, findings_in, together, words_for
 from .html_report import html_report
@@ -153,7 +154,7 @@ def run(
         folder = Path(name)
         process = _Process(command_for(arguments), environment_for(folder, steps, headroom_s, os.environ))
         given: list[Finding] = []
-        ending: list[threading.Thread] = []
+        ending: list[threading.Thread | None] = []
         seen: dict[Path, int] = {}
         due = math.inf
 
@@ -173,7 +174,8 @@ def run(
 
         status = process.wait(look)
         for thread in ending:
-            thread.join()
+            if thread is not None:
+                thread.join()
         return (0 if ending else status), given or findings_in(folder)
 
 
@@ -193,8 +195,9 @@ def _changed(folder: Path, seen: dict[Path, int]) -> bool:
     return changed
 
 
-def _end(process: subprocess.Popen[bytes]) -> threading.Thread:
-    """Asks the script to end, and makes it, and what it has started, where that does not help."""
+def _end(process: subprocess.Popen[bytes]) -> threading.Thread | None:
+    """Asks the script to end, and makes it, and what it has started, where that does not help: in a thread;
+    None: there can be none."""
     started: list[psutil.Process] = []
     with contextlib.suppress(psutil.Error):
         started = psutil.Process(process.pid).children(recursive=True)
@@ -213,9 +216,10 @@ def _end(process: subprocess.Popen[bytes]) -> threading.Thread:
             with contextlib.suppress(psutil.Error):
                 left.kill()
 
-    thread = threading.Thread(target=insist, daemon=True)
-    thread.start()
-    return thread
+    def failed(error: BaseException) -> None:
+        print(f"stoker diagnose: the script was asked to end, and no more: {error!r}", file=sys.stderr)
+
+    return start(insist, "stoker-end", failed)
 
 
 def diagnose(

@@ -6,7 +6,8 @@ import math
 from dataclasses import replace
 
 from ._words import counted
-from .limits import others_of
+from .hot import hottest, is_native, native_share
+from .limits import STRANGERS, others_of, share_of_cores
 from .model import Model, best_workers, model_of, predicted, rate_with_workers, steady_rate
 from .recording import Recording
 from .steady import MOST_AHEAD, lost_with, steady_of
@@ -64,6 +65,7 @@ class _Cures:
         if self.verdict.cause == "hand-over" and self.recording.stats.path == "native":
             return self.larger_batches()
         cures = [*self.workers(), *self.settings(), *self.native(), *self.cores(), *self.threads()]
+        cures += [*self.function(), *self.images()]
         if self.verdict.limit == "hand-over":
             how = "uint8 in place of float32, crops in place of whole images, one tensor in place of many"
             cures.append(Cure("hand-over", "less to hand over for each batch", 0.0, how))
@@ -86,7 +88,8 @@ class _Cures:
     def workers(self) -> list[Cure]:
         """More of them, as far as the cores (or, where they sleep, storage) let that help."""
         model = self.model
-        cores = max(1, math.ceil(model.cores))
+        # They may get more than strangers leave: see Note [The throughput model].
+        cores = max(1, math.ceil(max(model.cores, model.all_cores)))
         asleep = model.asleep_s / max(model.cpu_s + model.asleep_s, 1e-12)
         most = cores if asleep < 0.1 else max(cores, min(64, round(cores / max(1 - asleep, 0.02))))
         counts = range(1, max(most, model.workers) + 1)
@@ -154,15 +157,17 @@ class _Cures:
         model, limit = self.model, self.verdict.limit
         if limit not in ("cores", "quota"):
             return []
-        twice = 2 * model.cores
-        then = replace(model, cores=twice, workers=max(model.workers, math.ceil(twice)))
+        share, all_of_them = share_of_cores(self.recording.stats), self.recording.stats.system.all_cores
+        then = replace(
+            model, cores=model.cores + share, workers=max(model.workers, math.ceil(model.cores + share))
+        )
         return [
             Cure(
                 "cores",
-                f"cores {model.cores:.3g} → {twice:.3g}",
+                f"cores {all_of_them:g} → {2 * all_of_them:g}",
                 self.rate(then),
                 "with as many workers",
-                twice,
+                2 * all_of_them,
             )
         ]
 
@@ -171,18 +176,19 @@ class _Cures:
         if self.verdict.limit != "oversubscription":
             return []
         model = self.model
-        system = self.recording.stats.system
-        threads = system.torch_threads
-        others = others_of(self.recording.stats)
-        alone = min(model.workers / max(model.cpu_s + model.asleep_s, 1e-12), 1 / max(model.step_s, 1e-12))
+        stats = self.recording.stats
+        threads = stats.system.torch_threads
+        others = others_of(stats)
         if others == "threads inside the worker processes":
-            how = "in worker_init_fn: cv2.setNumThreads(0); outside: OMP_NUM_THREADS=1"
-            return [Cure("threads", "one thread in each worker process", 0.0, how, 1)]
-        if others == "machines on the same hardware":
-            return [Cure("others", "a machine whose cores are its own", max(alone, self.measured))]
-        if others == "processes":
-            return [Cure("others", "without the machine's other processes", max(alone, self.measured))]
-        fewer = max(1, min(round(system.my_cores - model.workers), threads))
+            return [Cure("threads", "one thread in each worker process", 0.0, self._one_thread(), 1)]
+        if others in STRANGERS:
+            then = replace(model, cores=share_of_cores(stats), no_core_s=0.0)
+            what = "without the machine's other processes"
+            if others != "processes":
+                what = "a machine whose cores are its own"
+            return [Cure("others", what, max(then.rate(), self.measured))]
+        alone = replace(model, other_cpu_s=0.0, no_core_s=0.0).rate()
+        fewer = max(1, min(round(stats.system.my_cores - model.workers), threads))
         what = f"(torch has {threads}: torch.set_num_threads({fewer}))"
         if fewer == threads:
             what = f"(not torch's, which has {threads}: NumPy's, OpenCV's, …)"
@@ -195,6 +201,52 @@ class _Cures:
                 fewer,
             )
         ]
+
+    def _one_thread(self) -> str:
+        """How that is done, without what is done already."""
+        if self.recording.facts.get("OMP_NUM_THREADS") == "1":
+            return "in worker_init_fn: cv2.setNumThreads(0), and as much for pools of the dataset's own"
+        return "in worker_init_fn: cv2.setNumThreads(0); outside: OMP_NUM_THREADS=1"
+
+    def function(self) -> list[Cure]:
+        """The script's own code that takes most of the workers' time, and what would do the same quicker."""
+        if self.recording.stats.path != "python":
+            return []
+        if not self.recording.profile:
+            return self._not_profiled()
+        hot = hottest(self.recording)
+        if hot is None or (hot.kind == "transform" and is_native(hot.name)):  # which self.images() names
+            return []
+        asleep = self.verdict.limit in ("asleep", "storage")
+        rate = 0.0 if asleep else self.rate(self.model.with_cost(1 - hot.share))
+        what, how = f"a quicker {hot.words.removeprefix('the ')}", "at most: as if it took no time"
+        if asleep:
+            what, how = f"less waiting in {hot.words}", "several requests at a time, or data on a local disk"
+        elif hot.in_loops:
+            what = f"NumPy or torch in place of the loop in {hot.words}"
+        return [Cure("function", what, rate, how)]
+
+    def _not_profiled(self) -> list[Cure]:
+        if self.verdict.kind != "loader-bound" or self.verdict.cause != "python":
+            return []
+        how = "tells which function and line takes the time"
+        return [Cure("diagnose", "to know more: stoker diagnose SCRIPT", 0.0, how)]
+
+    def images(self) -> list[Cure]:
+        """Images loaded in C++, where the script's own data set loads them in Python."""
+        stats, variants = self.recording.stats, self.recording.variants
+        native = stats.stages.get("native")
+        share = native_share(self.recording)
+        if stats.path != "python" or "native" in variants or (native is not None and native.total_s > 0):
+            return []
+        if share == 0 or self.recording.few_looks:
+            return []
+        rate = 0.0
+        if "images" in variants:
+            rate = self.rate(self.model.with_cost(max(0.0, 1 - share) + variants["images"]))
+            rate = rate if rate >= WORTH_IT * self.measured else 0.0  # not until the rest is quicker
+        how = "from stoker import DataLoader · def stoker_sample(self, index): return path, label"
+        return [Cure("images", "stoker_sample and stoker.transforms", rate, how)]
 
     def bursts(self) -> list[Cure]:
         """More batches ahead, which even out what is fast enough on average."""

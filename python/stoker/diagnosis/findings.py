@@ -62,7 +62,7 @@ def findings_in(folder: Path) -> list[Finding]:
     for file in sorted(folder.glob("loader-*.json")):
         try:
             found.append(_finding(json.loads(file.read_text())))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue  # half written, or not by this version of it
     groups = [_in_order(group) for group in together(found)]
     groups.sort(key=lambda group: -max(f.time_s for f in group))

@@ -61,13 +61,17 @@ class Run:
             if get_worker_info() is None:
                 self._at_end()
 
-    def observer(self) -> WorkerFiles:
-        """Of this thread, in which samples are loaded."""
-        self._same_process()
-        key = self.tag, threading.get_ident()
-        if key not in self._watched:
-            self._watched[key] = WorkerFiles(self.folder, self.tag)
-        return self._watched[key]
+    def observer(self) -> WorkerFiles | None:
+        """Of this thread, in which samples are loaded; None: it cannot be watched."""
+        try:
+            self._same_process()
+            key = self.tag, threading.get_ident()
+            if key not in self._watched:
+                self._watched[key] = WorkerFiles(self.folder, self.tag)
+            return self._watched[key]
+        except Exception as error:
+            self.say_once(f"the stacks of a process are not looked at: {error!r}")
+            return None
 
     def of(self, loader: Any) -> Metered:
         """What is known of a loader (or of the view of one that an iterator has been given)."""

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -130,17 +130,18 @@ class Metered:
 
     def recording(self, final: bool) -> Recording:
         self._run.write_profiles()
-        profile, opened = self.profiles.read()
+        seen, opened = self.profiles.read()
+        profiled = asdict(seen)
         if self._stokers is not None:
             made: Recording = self._stokers.recording(trials=final)
-            return replace(made, profile=profile, facts={**self.facts, **made.facts})
+            return replace(made, **profiled, facts={**self.facts, **made.facts})
         meter = self.meter
         stats, _ = meter.stats(_C.StatsSum(), "python", self._workers, "", ahead=self._ahead)
         variants = {}
         if final and self.dataset is not None and stats.samples and stats.usage.cpu_s > 0:
             variants = native_variant(self.dataset, opened, stats.usage.cpu_s / stats.samples)
         steps, readings = tuple(meter.clock.steps), tuple(meter.system.readings)
-        return Recording(stats, steps, readings, self.facts, variants, profile)
+        return Recording(stats, steps, readings, self.facts, variants, **profiled)
 
     def again(self) -> tuple[Any] | None:
         """A batch that the loop has had before, as long as the headroom is being measured; else None."""
@@ -223,6 +224,8 @@ def facts_of(loader: Any) -> dict[str, str]:
         "persistent_workers": str(loader.persistent_workers),
         "torch": str(torch.__version__),
     }
+    if "OMP_NUM_THREADS" in os.environ:
+        facts["OMP_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
     with contextlib.suppress(Exception):
         transform = getattr(dataset, "transform", None)
         if transform is not None:
@@ -231,12 +234,15 @@ def facts_of(loader: Any) -> dict[str, str]:
 
 
 def native_variant(dataset: Any, opened: list[str], cpu_s: float) -> dict[str, float]:
-    """What an image would cost on the native path, as a share of ``cpu_s``, where that can load it."""
+    """What an image would cost on the native path, as a share of ``cpu_s``: "native", where that can load
+    the data set, else "images": those that it has opened, without transforms of its own."""
     try:
-        source = trial.native_source(dataset, opened)
+        source, key = trial.native_source(dataset, opened), "native"
+        if source is None:
+            source, key = trial.image_source(opened), "images"
     except Exception:  # its transform is none, say
         return {}
     if source is None:
         return {}
     cost = trial.native_cost_s(source)
-    return {"native": cost / cpu_s} if cost > 0 else {}
+    return {key: cost / cpu_s} if cost > 0 else {}

@@ -11,10 +11,14 @@ pass at most
     1 / step_s                           the step
 
 images a second, the smallest of which counts; without workers, everything stands in one line:
-1 / (cpu_s + asleep_s + step_s). Cores are taken as equal: nothing is known of caches and memory bandwidth,
-so a prediction for many more workers is an upper bound. What is predicted is the measured throughput times
-the ratio of the model's two values, which cancels what the model leaves out of both. A bound that does not
-bind now is taken as it is: where some cores were idle, more workers get what is left of them.
+1 / (cpu_s + asleep_s + no_core_s + own_step_s), where `no_core_s` is the time for which the thread was ready
+and others had the cores, and `own_step_s` what the step took in this very run (`step_s` may be another
+run's, with batches from memory). Workers in its place get the cores that strangers leave, or, where those
+keep them all busy, as many as a fair scheduler gives so many threads among theirs. Cores are taken as equal:
+nothing is known of caches and memory bandwidth, so a prediction for many more workers is an upper bound.
+What is predicted is the measured throughput times the ratio of the model's two values, which cancels what
+the model leaves out of both. A bound that does not bind now is taken as it is: where some cores were idle,
+more workers get what is left of them.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from .limits import share_of_cores
 from .recording import Recording
 from .steady import steady_of
 from .verdict import Verdict
@@ -30,7 +35,10 @@ from .verdict import Verdict
 
 @dataclass(frozen=True)
 class Model:
-    """A loader and its loop. Times are seconds per image. See Note [The throughput model]."""
+    """A loader and its loop. Times are seconds per image. See Note [The throughput model].
+
+    ``no_core_s`` and ``own_step_s`` are 0 where there are workers; ``all_cores``: K / ranks, 0: not known.
+    """
 
     workers: int
     cores: float
@@ -38,21 +46,34 @@ class Model:
     asleep_s: float
     other_cpu_s: float
     step_s: float
+    no_core_s: float = 0.0
+    own_step_s: float = 0.0
+    all_cores: float = 0.0
 
     def rate(self) -> float:
         """Images per second."""
         if self.workers == 0:
-            return 1 / max(self.cpu_s + self.asleep_s + self.step_s, 1e-12)
+            step_s = self.own_step_s or self.step_s
+            return 1 / max(self.cpu_s + self.asleep_s + self.no_core_s + step_s, 1e-12)
         return min(self.loader_rate(), 1 / max(self.step_s, 1e-12))
 
     def loader_rate(self) -> float:
         """Images per second with a step that takes no time of its own; workers > 0."""
-        alone = self.workers / max(self.cpu_s + self.asleep_s, 1e-12)
-        return min(alone, self.cores / max(self.cpu_s + self.other_cpu_s, 1e-12))
+        alone = self.workers / max(self.cpu_s + self.asleep_s + self.no_core_s, 1e-12)
+        return min(alone, self._cores_to_have() / max(self.cpu_s + self.other_cpu_s, 1e-12))
+
+    def _cores_to_have(self) -> float:
+        """What strangers leave; or a fair share among their threads, where they want more than theirs."""
+        if self.all_cores <= self.cores:
+            return self.cores
+        awake_s = self.cpu_s + self.no_core_s
+        threads = max(1.0, self.workers * awake_s / max(awake_s + self.asleep_s, 1e-12))
+        strangers = math.ceil(self.all_cores - self.cores)
+        return max(self.cores, self.all_cores * threads / (threads + strangers))
 
     def with_cost(self, share: float) -> Model:
         """With images that cost the workers ``share`` of the CPU time that they do now."""
-        return replace(self, cpu_s=self.cpu_s * share)
+        return replace(self, cpu_s=self.cpu_s * share, no_core_s=self.no_core_s * share)
 
 
 def best_workers(rates: Sequence[float]) -> int:
@@ -66,14 +87,26 @@ def model_of(recording: Recording, verdict: Verdict) -> Model | None:
     usage, system = stats.usage, stats.system
     if stats.samples == 0 or usage.work_s <= 0 or verdict.pace <= 0:
         return None
+    in_line = stats.workers == 0
     return Model(
         workers=stats.workers,
         cores=system.my_cores,
+        no_core_s=usage.no_core_s / stats.samples if in_line else 0.0,
+        own_step_s=own_step_s(recording) if in_line else 0.0,
+        all_cores=share_of_cores(stats),
         cpu_s=usage.cpu_s / stats.samples,
         asleep_s=usage.asleep_s / stats.samples,
         other_cpu_s=max(0.0, system.process_cpu_s - usage.cpu_s) / stats.samples,
         step_s=1 / verdict.pace,
     )
+
+
+def own_step_s(recording: Recording) -> float:
+    """Seconds that the step took in this run, for an image; 0: not known."""
+    stats, steady = recording.stats, steady_of(recording)
+    if steady.steps == 0 or stats.samples == 0:
+        return 0.0
+    return (steady.time_s - steady.idle_s) / steady.steps * stats.batches / stats.samples
 
 
 def steady_rate(recording: Recording) -> float:

@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .._typed import made
 from ..stats.clocks import StepRecord
-from ..stats.records import LoaderStats
+from ..stats.records import BOUNDS, LoaderStats
 from ..stats.system import SystemReading
 
 VERSION = 1
+LEAST_LOOKS = 30  # at the workers' stacks, before the largest part of their profile means something
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,16 @@ class Recording:
         readings: of the system's counters, the earliest first, the latest one last.
         facts: name → words: what ran, for a reader: "dataset", "transform", "torch", ….
         profile: under ``stoker diagnose``, on the Python path: part of a worker's code → share of its time
-            at work, by looking at its stack now and then. Parts: "read", "decode", "transform: NAME",
-            "python: FUNCTION (FILE:LINE)", "collate".
+            on a core or asleep at work, by looking at its stack now and then. Parts: "read", "decode",
+            "transform: NAME", "python: FUNCTION (FILE:LINE)", "collate".
+        loops: of such a part, the share of its time that was spent in loops of the script's own.
+        looks: how often the stacks were looked at; 0: not known.
+        profile_failed: what has ended the looks too early, as the name of an error; "": nothing.
         headroom: images/s that the loop took when it was given the same batches again and again, with
             nothing to load; 0: not tried.
         variants: CPU time per image that the loader would take with another setting, as a share of what
-            it takes now: from trials on the run's own samples. Keys: see stoker.diagnosis.trial.
+            it takes now: from trials on the run's own samples. Keys: see stoker.diagnosis.trial; under
+            ``stoker diagnose`` "native" or "images", see stoker.diagnosis.metered.
     """
 
     stats: LoaderStats
@@ -40,6 +46,14 @@ class Recording:
     variants: dict[str, float]
     profile: dict[str, float] = field(default_factory=dict)
     headroom: float = 0.0
+    loops: dict[str, float] = field(default_factory=dict)
+    looks: int = 0
+    profile_failed: str = ""
+
+    @property
+    def few_looks(self) -> bool:
+        """Too few for the profile to tell which part takes most of the time."""
+        return 0 < self.looks < LEAST_LOOKS
 
     def to_dict(self) -> dict[str, Any]:
         """Of types that JSON has; ``from_dict`` is its inverse."""
@@ -52,6 +66,9 @@ class Recording:
             "variants": self.variants,
             "profile": self.profile,
             "headroom": self.headroom,
+            "loops": self.loops,
+            "looks": self.looks,
+            "profile_failed": self.profile_failed,
         }
 
     def to_json(self) -> str:
@@ -63,37 +80,30 @@ class Recording:
         """Raises ValueError for what is no recording, or another version's."""
         try:
             record = json.loads(text)
-        except ValueError:
-            raise ValueError("not a recording of stoker's") from None
+        except (ValueError, RecursionError):
+            raise ValueError("not a recording of stoker's: no JSON") from None
         return Recording.from_dict(record)
 
     @staticmethod
     def from_dict(record: Any) -> Recording:
         """Raises ValueError for what is no recording, or another version's."""
+        if not isinstance(record, dict) or "version" not in record:
+            raise ValueError("not a recording of stoker's: it has no version")
+        version = record["version"]
+        if type(version) is not int or version != VERSION:
+            raise ValueError(f"a recording of version {version!a:.20}; this stoker reads version {VERSION}")
         try:
-            version = record["version"]
-            if version == VERSION:
-                return Recording._of(record)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise ValueError("not a recording of stoker's") from None
-        raise ValueError(f"a recording of version {version}; this stoker reads version {VERSION}")
-
-    @staticmethod
-    def _of(record: dict[str, Any]) -> Recording:
-        return Recording(
-            LoaderStats.from_dict(record["stats"]),
-            tuple(StepRecord(**{**s, "blame": tuple(s["blame"])}) for s in record["steps"]),
-            tuple(_reading(r) for r in record["readings"]),
-            dict(record["facts"]),
-            dict(record["variants"]),
-            dict(record.get("profile", {})),
-            float(record.get("headroom", 0.0)),
-        )
+            known = _known(Recording, record)
+            return made(Recording, {**known, "stats": _known(LoaderStats, known.get("stats"))}, BOUNDS)
+        except ValueError as error:
+            raise ValueError(f"not a recording of stoker's: {error}") from None
 
 
-def _reading(record: dict[str, Any]) -> SystemReading:
-    busy = tuple(record.get("worker_busy_s", ()))  # which earlier recordings do not have
-    return SystemReading(**{**record, "core_busy_s": tuple(record["core_busy_s"]), "worker_busy_s": busy})
+def _known(kind: type, record: Any) -> Any:
+    """What is a field of it: to_dict has more."""
+    if not isinstance(record, dict):
+        return record
+    return {name: value for name, value in record.items() if name in kind.__dict__["__dataclass_fields__"]}
 
 
 def write_whole(file: Path, text: str) -> None:

@@ -19,6 +19,7 @@ import torch
 from .. import _C
 from .._sources import Source, resolve
 from ..index import open_index
+from ..transforms import Compose, PILToTensor, RandomResizedCrop
 
 MOST_SAMPLES = 64
 LEAST_SAMPLES = 8
@@ -170,6 +171,16 @@ def native_source(dataset: Any, opened: list[str]) -> Source | None:
     if transform is None or not files:
         return None
     source, reason = resolve(_Opened(files, transform))
+    return source if not reason else None
+
+
+def image_source(opened: list[str]) -> Source | None:
+    """The images that a script's own data set has opened, cropped and resized as for most trainings: what
+    stands for loading them in C++ where their own transforms are not known. None: they cannot be loaded."""
+    files = [file for file in dict.fromkeys(opened) if Path(file).is_file()]
+    if not files:
+        return None
+    source, reason = resolve(_Opened(files, Compose([RandomResizedCrop(224), PILToTensor()])))
     return source if not reason else None
 
 

@@ -32,7 +32,7 @@ from typing import Literal
 from ..stats.records import LoaderStats
 from ._words import percent
 from .evidence import evidence_of
-from .limits import Limit, limit_of, main_part, others_of
+from .limits import Limit, fills_them_at_work, limit_of, main_part, others_of
 from .recording import Recording
 from .steady import LEAST_STEPS, MOST_AHEAD, Bursts, find_bursts, lost_with, steady_of
 
@@ -258,19 +258,23 @@ class _Judge:
         cause, share = _blamed(stats)
         limit = limit_of(self.recording)
         part = ""
-        if cause == "python" and self.recording.profile:
+        if cause == "python" and self.recording.profile and not self.recording.few_looks:
             cause, part, of_it = main_part(self.recording.profile)
             share *= of_it
         if limit in ("fetch", "collate"):
             own = stats.fetch if limit == "fetch" else stats.collate
             cause, share = limit, own.total_s / max(stats.wait.total_s, 1e-9)
+        whom = "the workers" if stats.workers else "it"
+        sleeper = "the workers sleep" if stats.workers else "it sleeps"
         because = {
-            "cores": "all cores are busy with it",
+            "cores": "all cores are busy with it"
+            if fills_them_at_work(stats)
+            else "there are as many workers as cores for them",
             "workers": "more workers would help" if stats.workers else "there are no workers",
-            "storage": "the workers sleep, waiting for storage",
-            "asleep": "the workers sleep, waiting for storage, the network, a lock or another process",
+            "storage": f"{sleeper}, waiting for storage",
+            "asleep": f"{sleeper}, waiting for storage, the network, a lock or another process",
             "quota": "a CPU quota holds the process back",
-            "oversubscription": f"other {others_of(stats)} take the cores from the workers",
+            "oversubscription": f"other {others_of(stats)} take the cores from {whom}",
             "fetch": "the dataset's stoker_sample runs in the training loop's own thread",
             "collate": "on the native path it runs in the training loop's own thread",
             "hand-over": "",

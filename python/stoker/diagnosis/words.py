@@ -70,7 +70,10 @@ def _profile(recording: Recording) -> list[str]:
     parts = [(part, share) for part, share in recording.profile.items() if share >= 0.02]
     if not parts:
         return []
-    lines = ["", "  of the workers' time in Python, by looking at their stacks"]
+    who = "workers'" if recording.stats.workers else "loop's"
+    looks = counted(recording.looks, "look", "looks") + f" at the {who} stack" + "s" * (recording.looks != 1)
+    by = f"by {'only ' * recording.few_looks}{looks}" if recording.looks else "by looking at their stacks"
+    lines = ["", f"  of the {who} time in Python, {by}"]
     return [*lines, *(f"  {share:>8.1%}  {part.removeprefix('python: ')}" for part, share in parts[:8]), ""]
 
 

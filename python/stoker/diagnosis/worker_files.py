@@ -9,12 +9,13 @@ import os
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from .profile import Profile
+from .profile import Profile, shares_of
 from .recording import write_whole
 
 KEPT_FILES = 64  # names of opened images, for trials
@@ -43,6 +44,12 @@ class WorkerFiles:
 
     def end(self) -> None:
         self.profile.end()
+        try:
+            self._note()
+        except Exception:  # it is called from the script's own thread, which shall not notice
+            self._ended = True
+
+    def _note(self) -> None:
         if time.monotonic() >= self._next_s and not self._ended:
             self._next_s = time.monotonic() + _WRITE_EVERY_S
             remember_opened_images()
@@ -65,7 +72,7 @@ class WorkerProfiles:
     def __init__(self, folder: Path, tag: str) -> None:
         self._folder = folder
         self._begin = f"worker-{tag}-"
-        self._counts: Counter[str] = Counter()
+        self._ended = _Sums()
         self._opened: dict[str, None] = {}
 
     def fold(self) -> None:
@@ -79,30 +86,66 @@ class WorkerProfiles:
             except OSError:  # it is counted as that of one that lives
                 continue
             if record is not None:
-                self._counts.update(record[0])
-                for name in record[1][: max(0, KEPT_FILES - len(self._opened))]:
+                self._ended.add(record)
+                for name in record.opened[: max(0, KEPT_FILES - len(self._opened))]:
                     self._opened[name] = None
 
-    def read(self) -> tuple[dict[str, float], list[str]]:
-        """Each part's share of all workers' time, and images that they have opened."""
+    def read(self) -> tuple[Profiled, list[str]]:
+        """What all workers' time went into, and images that they have opened."""
         self.fold()
-        counts, opened = self._counts.copy(), list(self._opened)
+        sums, opened = _Sums(), list(self._opened)
+        sums.add(self._ended)
         for file in self._folder.glob(f"{self._begin}*.json"):
             record = _read(file)
             if record is not None:
-                counts.update(record[0])
-                opened += record[1]
-        total = sum(counts.values())
-        return {part: n / total for part, n in counts.most_common()}, opened
+                sums.add(record)
+                opened += record.opened
+        return sums.profiled(), opened
 
 
-def _read(file: Path) -> tuple[dict[str, int], list[str]] | None:
+@dataclass(frozen=True)
+class Profiled:
+    """What the workers' time went into: see stoker.diagnosis.Recording."""
+
+    profile: dict[str, float]
+    loops: dict[str, float]
+    looks: int
+    profile_failed: str
+
+
+class _Sums:
+    """Of some workers."""
+
+    def __init__(self) -> None:
+        self.spent_ns: Counter[str] = Counter()
+        self.loop_ns: Counter[str] = Counter()
+        self.looks = 0
+        self.failed = ""
+        self.opened: list[str] = []
+
+    def add(self, other: _Sums) -> None:
+        self.spent_ns.update(other.spent_ns)
+        self.loop_ns.update(other.loop_ns)
+        self.looks += other.looks
+        self.failed = self.failed or other.failed
+
+    def profiled(self) -> Profiled:
+        loops = {part: ns / self.spent_ns[part] for part, ns in self.loop_ns.items() if self.spent_ns[part]}
+        return Profiled(shares_of(self.spent_ns), loops, self.looks, self.failed)
+
+
+def _read(file: Path) -> _Sums | None:
     """None: it is damaged, or half written."""
+    made = _Sums()
     try:
         record = json.loads(file.read_text())
-        return dict(record["counts"]), list(record["opened"])
-    except (OSError, ValueError, KeyError, TypeError):
+        for sums, name in ((made.spent_ns, "spent_ns"), (made.loop_ns, "loop_ns")):
+            sums.update({str(part): int(ns) for part, ns in record[name].items()})
+        made.looks, made.failed = int(record["looks"]), str(record["failed"])
+        made.opened = [str(name) for name in record["opened"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
+    return made
 
 
 def remember_opened_images() -> None:

@@ -6,7 +6,19 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .._typed import MOST, made
 from .exports import ScalarWriter, of_one, to_jsonl, to_tensorboard
+
+# Of counts that things are gone through by, or divided by.
+_A_MACHINE = 65536
+BOUNDS: dict[str, tuple[float, float]] = {
+    "workers": (0, _A_MACHINE),
+    "usable_cores": (1, _A_MACHINE),
+    "ranks": (1, _A_MACHINE),
+    "quota_cores": (1e-6, _A_MACHINE),
+    "torch_threads": (1, _A_MACHINE),
+    **dict.fromkeys(("batches", "samples", "failed_batches", "count", "ahead", "number"), (0, MOST)),
+}
 
 
 @dataclass(frozen=True)
@@ -313,19 +325,12 @@ class LoaderStats:
 
     @staticmethod
     def from_dict(record: dict[str, Any]) -> LoaderStats:
-        """The record that ``to_dict`` has made, also by way of JSON."""
+        """The record that ``to_dict`` has made, also by way of JSON.
+
+        Raises:
+            ValueError: it is none; says what is wrong with it.
+        """
+        if not isinstance(record, dict):
+            raise ValueError("it is no dict")
         known = {name: value for name, value in record.items() if name in LoaderStats.__dataclass_fields__}
-        for name in ("wait", "step", "batch", "fetch", "collate"):
-            known[name] = Durations(**known[name])
-        known["stages"] = {name: StageStats(**stage) for name, stage in known["stages"].items()}
-        known["queue"] = tuple(known["queue"])
-        known["index"] = IndexStats(**known["index"])
-        usage = dict(known["usage"])
-        known["usage"] = WorkerUsage(**{**usage, "slow_reads": Durations(**usage["slow_reads"])})
-        known["slowest"] = tuple(SlowSample(**sample) for sample in known["slowest"])
-        if known["device"] is not None:
-            device = dict(known["device"])
-            known["device"] = DeviceStats(**{**device, "idle": Durations(**device["idle"])})
-        system = dict(known["system"])
-        known["system"] = SystemStats(**{**system, "core_busy": tuple(system["core_busy"])})
-        return LoaderStats(**known)
+        return made(LoaderStats, known, BOUNDS)

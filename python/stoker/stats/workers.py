@@ -35,7 +35,7 @@ class Observer(Protocol):
 
 
 # Makes the observer of a worker, in its process; None: there is none.
-make_observer: Callable[[], Observer] | None = None
+make_observer: Callable[[], Observer | None] | None = None
 
 
 class NativeSpans:
@@ -125,6 +125,7 @@ class WorkerRow:
         with contextlib.suppress(OSError):
             self._delay = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
         self._began = (0, 0, 0)
+        self._delay_seen = 0  # for how long the thread had had no core, when that was last asked for
         self.observer = make_observer() if make_observer is not None else None
 
     def __del__(self) -> None:
@@ -136,6 +137,7 @@ class WorkerRow:
 
     def begin(self) -> None:
         self._began = (time.perf_counter_ns(), time.thread_time_ns(), _no_core_ns(self._delay))
+        self._delay_seen = self._began[2]
         if self.observer is not None:
             self.observer.begin()
 
@@ -156,6 +158,9 @@ class WorkerRow:
         self.shared.record(NATIVE, native_ns, times)
         self.shared.record(PYTHON, python_ns, times)
         if native_ns + python_ns > self._quickest_kept and isinstance(index, int):
+            native_ns, python_ns = self._with_a_core(native_ns, python_ns)
+            if native_ns + python_ns <= self._quickest_kept:
+                return
             slow = self._slow_times()
             at = int(slow.argmin())
             same = (self.slow[:, 0] == index) & (slow > 0)
@@ -165,6 +170,14 @@ class WorkerRow:
                     return
             self.slow[at] = torch.tensor([index, native_ns, python_ns])
             self._quickest_kept = int(self._slow_times().min())
+
+    def _with_a_core(self, *times_ns: int) -> tuple[int, ...]:
+        """A sample's times without that in which the thread had no core, out of each by its share: it is no
+        fault of the sample's. The kernel is asked for those only that might be among the slowest."""
+        delay = _no_core_ns(self._delay)
+        since, self._delay_seen = delay - self._delay_seen, delay
+        kept = max(0.0, 1 - since / max(1, sum(times_ns)))
+        return tuple(int(ns * kept) for ns in times_ns)
 
     def samples(self, count: int, native_ns: int, python_ns: int) -> None:
         """``count`` samples together."""

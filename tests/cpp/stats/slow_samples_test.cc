@@ -53,6 +53,16 @@ TEST(SlowSamples, OfferingAllocatesNothing) {
   EXPECT_EQ(testing::AllocationCount(), before);
 }
 
+TEST(SlowSamples, TimeWithoutACoreIsTakenOutOfAllStages) {
+  SlowSample sample{7, {10, 60, 30}, {}};
+  sample.LeaveOut(50);
+  EXPECT_EQ(sample.stage_ns, (std::array<int64_t, kStageCount>{5, 30, 15}));
+  sample.LeaveOut(80);  // more than there is
+  EXPECT_EQ(sample.total_ns(), 0);
+  sample.LeaveOut(1);
+  EXPECT_EQ(sample.total_ns(), 0);
+}
+
 TEST(SlowSamples, MayBeReadWhileOneOffers) {
   SlowSamples samples;
   std::thread worker([&] {

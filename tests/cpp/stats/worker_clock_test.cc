@@ -48,8 +48,11 @@ TEST(WorkerClock, BeginSampleLeavesTheSpanBeforeItToNoStage) {
   EXPECT_EQ(StageOf(clock, Stage::kRead).total_ns, 1);
 }
 
+// A thread that always has a core.
+int64_t NoDelay() { return 0; }
+
 TEST(WorkerClock, TheStageInWhichASampleFailsHasItsTimeAndWhatFollowsIsNobodys) {
-  WorkerClock clock(kStartNs);
+  WorkerClock clock(kStartNs, &NoDelay);
   clock.Begin(kStartNs);
   clock.BeginSample(kStartNs);
   clock.FailAt(Stage::kRead, kStartNs + 30);
@@ -227,8 +230,37 @@ TEST(WorkerClock, TimesNeverGoBackWhereTheWorkerNotesTheTimeLate) {
   EXPECT_EQ(clock.Times(kStartNs + 135), (StateTimes{10, 10, 40, 35, 0})) << "has caught up";
 }
 
+int64_t g_delay_ns = 0;
+int64_t FakeDelay() { return g_delay_ns; }
+
+TEST(WorkerClock, ASampleWhoseThreadHadNoCoreIsNotSlowForThat) {
+  g_delay_ns = 5'000'000'000;  // before, for which no sample is to blame
+  WorkerClock clock(kStartNs, &FakeDelay);
+  int64_t now = kStartNs;
+  clock.Begin(now);
+  for (int64_t index = 0; index < 3; ++index) {
+    clock.BeginSample(now += 1'000'000);
+    clock.LapAt(Stage::kRead, now += 100'000);
+    clock.LapAt(Stage::kDecode, now += index == 2 ? 400'000 : 300'000);
+    if (index == 1) {
+      g_delay_ns += 1'600'000;
+      now += 1'600'000;
+    }
+    clock.LapAt(Stage::kTransform, now);
+    clock.EndSample(index);
+  }
+  std::vector<SlowSample> slow;
+  clock.slow_samples().AddTo(&slow);
+  KeepSlowest(&slow, 3);
+  ASSERT_EQ(slow.size(), 3U);
+  EXPECT_EQ(slow[0].index, 2);
+  EXPECT_EQ(slow[0].total_ns(), 500'000);
+  for (const SlowSample& sample : slow) EXPECT_LE(sample.total_ns(), 500'000);
+  EXPECT_LE(slow[1].total_ns(), 400'010) << "not 2,000,000";
+}
+
 TEST(WorkerClock, KeepsWhichSamplesWereSlow) {
-  WorkerClock clock(kStartNs);
+  WorkerClock clock(kStartNs, &NoDelay);
   int64_t now = kStartNs;
   clock.Begin(now);
   for (int64_t index = 0; index < 100; ++index) {
