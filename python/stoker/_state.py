@@ -98,7 +98,7 @@ def check_state(loader: DataLoader[Any], state: Any, names: Iterable[str]) -> di
         StateError: it does not fit; the text says why.
     """
     if not isinstance(state, dict) or state.get("kind") != _KIND:
-        raise StateError("this is no state of a stoker.DataLoader")
+        raise StateError("this is not the state of a stoker.DataLoader")
     if "refused" in state:
         raise StateError(str(state["refused"]))
     if state.get("version") != VERSION:
@@ -146,7 +146,7 @@ def _check_values(loader: DataLoader[Any], state: dict[str, Any]) -> None:
     """Of a state that was tampered with, or cut short by whoever kept it."""
     for name in _COUNTS:
         if type(state[name]) is not int or state[name] < 0:
-            raise StateError(f"the state's {name} is no count: {state[name]!r}")
+            raise StateError(f"the state's {name} is not a count: {state[name]!r}")
     if type(state["base_seed"]) is not int or not isinstance(state["generators"], dict):
         raise StateError("the state's base_seed or generators are not what a state has")
     if state["rank"] >= state["world_size"]:

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from . import _C
 from ._pipeline import Pipeline, Runner, make_pipeline
+from ._words import counted
 from .transforms import Transform
 from .transforms._base import flatten
 from .transforms._compile import compile_plan
@@ -214,7 +215,8 @@ class ImageFolder(NativeDataset):
         return _View(self._table, self._table.label)
 
     def __repr__(self) -> str:
-        return f"ImageFolder({self.root!r}, {len(self):,} samples, {len(self.classes):,} classes)"
+        samples = counted(len(self), "sample")
+        return f"ImageFolder({self.root!r}, {samples}, {counted(len(self.classes), 'class', 'classes')})"
 
 
 class ImageList(NativeDataset):
@@ -262,7 +264,7 @@ class ImageList(NativeDataset):
         return _View(self._table, self._table.label)
 
     def __repr__(self) -> str:
-        return f"ImageList({len(self):,} samples)"
+        return f"ImageList({counted(len(self), 'sample')})"
 
 
 _decoders = threading.local()

@@ -284,8 +284,9 @@ ImageView TurboDecoder::Decode(const Rect& region, ByteBuffer* pixels) {
   jpeg_abort_decompress(&s.cinfo);
   if (truncated) {
     throw StageError(Stage::kDecode, "truncated after " + std::to_string(s.jpeg.size) +
-                                         " bytes: data up to row " + std::to_string(row) + " of " +
-                                         std::to_string(s.cinfo.image_height) + " are missing");
+                                         " bytes: image data is missing within the first " +
+                                         std::to_string(row) + " of " +
+                                         std::to_string(s.cinfo.image_height) + " rows");
   }
   const auto row_bytes = static_cast<ptrdiff_t>(job.columns) * kChannels;
   const ptrdiff_t skip = (region.left - static_cast<ptrdiff_t>(job.column)) * kChannels;

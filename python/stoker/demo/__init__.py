@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from stoker._cpus import usable_cores
+from stoker._words import counted
 from stoker.demo.errors import DemoError
 
 __all__ = ["DemoError", "run_demo"]
@@ -71,7 +72,7 @@ def _run(data: Path | None, workers: int | None, epochs: int, picture: Path, as_
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     folder = demo_photos_with_progress(console) if data is None else data
     count = check_folder(folder)
-    console.print(f"Data: {count:,} images in {folder}")
+    console.print(f"Data: {counted(count, 'image')} in {folder}")
     comparison = compare(folder, workers or _default_workers(), epochs, console, quiet=as_json)
     print_table(comparison, console)
     draw(comparison, picture)

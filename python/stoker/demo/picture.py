@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stoker._words import counted
 from stoker.demo.compare import Comparison, Measure, measures
 
 # Told apart by brightness and hatching too: for print, and for eyes that do not see the colours.
@@ -49,8 +50,8 @@ def draw(comparison: Comparison, file: Path) -> None:
     figure.text(
         0.03,
         0.885,
-        f"{result.images // result.epochs:,} photographs, {result.epochs} epochs, "
-        f"{result.workers} workers, RandomResizedCrop to 224 × 224, "
+        f"{counted(result.images // result.epochs, 'photograph')}, {counted(result.epochs, 'epoch')}, "
+        f"{counted(result.workers, 'worker')}, RandomResizedCrop to 224 × 224, "
         f"a small convolutional network on {result.device_name}",
         fontsize=10,
         color=_GRAY,

@@ -21,6 +21,7 @@ from .chrome_trace import chrome_trace
 from .findings import Finding, as_json, findings_in, together, words_for
 from .html_report import html_report
 from .recording import write_whole
+from .thumbnails import thumbnails_of
 
 INJECT = Path(__file__).parent / "inject"
 _POLL_S = 0.2
@@ -264,7 +265,8 @@ def _write(found: list[Finding], html: Path, trace: Path | None, recording: Path
     if not found:
         return False
     first = found[0]
-    reported = _write_file(html, html_report(first.recording, first.verdict))
+    thumbnails = thumbnails_of(first.recording.stats)
+    reported = _write_file(html, html_report(first.recording, first.verdict, thumbnails=thumbnails))
     if trace is not None:
         _write_file(trace, chrome_trace(first.recording))
     if recording is not None:

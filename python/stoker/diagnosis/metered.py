@@ -14,15 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from torch.utils.data import IterDataPipe, MapDataPipe
 
 from .. import _C
 from ..dataloader import DataLoader as StokersLoader
 from ..stats import Meter
 from . import ranks, trial
+from ._words import counted
 from .headroom import Headroom
+from .origin import origin
 from .recording import Recording, write_whole
+from .source_lines import source_lines
 from .worker_files import WorkerProfiles
 
 FIRST_WRITE_S, LONGEST_S = 1.0, 60.0  # recordings are written after 1, 2, 4 … s, for runs that are killed
@@ -131,16 +133,17 @@ class Metered:
     def recording(self, final: bool) -> Recording:
         self._run.write_profiles()
         profile, opened = self.profiles.read()
+        lines = source_lines(profile)
         if self._stokers is not None:
             made: Recording = self._stokers.recording(trials=final)
-            return replace(made, profile=profile, facts={**self.facts, **made.facts})
+            return replace(made, profile=profile, source_lines=lines, facts={**self.facts, **made.facts})
         meter = self.meter
         stats, _ = meter.stats(_C.StatsSum(), "python", self._workers, "", ahead=self._ahead)
         variants = {}
         if final and self.dataset is not None and stats.samples and stats.usage.cpu_s > 0:
             variants = native_variant(self.dataset, opened, stats.usage.cpu_s / stats.samples)
         steps, readings = tuple(meter.clock.steps), tuple(meter.system.readings)
-        return Recording(stats, steps, readings, self.facts, variants, profile)
+        return Recording(stats, steps, readings, self.facts, variants, profile, source_lines=lines)
 
     def again(self) -> tuple[Any] | None:
         """A batch that the loop has had before, as long as the headroom is being measured; else None."""
@@ -211,17 +214,17 @@ def facts_of(loader: Any) -> dict[str, str]:
     """What a reader wants to know of a torch DataLoader."""
     dataset = loader.dataset
     try:
-        size = f", {len(dataset):,} samples"
+        size = f", {counted(len(dataset), 'sample')}"
     except Exception:  # it is the script's own code
         size = ""
     facts = {
         "loader": f"{type(loader).__module__}.{type(loader).__qualname__}",
         "dataset": f"{type(_own_pipe(dataset)).__name__}{size}",
-        "workers": f"{loader.num_workers} processes",
+        "workers": counted(loader.num_workers, "process", "processes"),
         "batch": str(loader.batch_size),
         "pin_memory": str(loader.pin_memory),
         "persistent_workers": str(loader.persistent_workers),
-        "torch": str(torch.__version__),
+        **origin(),
     }
     with contextlib.suppress(Exception):
         transform = getattr(dataset, "transform", None)

@@ -8,15 +8,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .._shown import Shown
 from ..stats.clocks import StepRecord
 from ..stats.records import LoaderStats
 from ..stats.system import SystemReading
+from ._words import counted
 
 VERSION = 1
 
 
-@dataclass(frozen=True)
-class Recording:
+@dataclass(frozen=True, repr=False)
+class Recording(Shown):
     """What a loader measured.
 
     Attributes:
@@ -31,6 +33,7 @@ class Recording:
             nothing to load; 0: not tried.
         variants: CPU time per image that the loader would take with another setting, as a share of what
             it takes now: from trials on the run's own samples. Keys: see stoker.diagnosis.trial.
+        source_lines: of parts of the profile, the line of source.
     """
 
     stats: LoaderStats
@@ -40,6 +43,11 @@ class Recording:
     variants: dict[str, float]
     profile: dict[str, float] = field(default_factory=dict)
     headroom: float = 0.0
+    source_lines: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        steps, batches = len(self.steps), counted(self.stats.batches, "batch", "batches")
+        return f"Recording of {batches}, the last {steps:,} step by step, {self.stats.path} path"
 
     def to_dict(self) -> dict[str, Any]:
         """Of types that JSON has; ``from_dict`` is its inverse."""
@@ -52,6 +60,7 @@ class Recording:
             "variants": self.variants,
             "profile": self.profile,
             "headroom": self.headroom,
+            "source_lines": self.source_lines,
         }
 
     def to_json(self) -> str:
@@ -88,6 +97,7 @@ class Recording:
             dict(record["variants"]),
             dict(record.get("profile", {})),
             float(record.get("headroom", 0.0)),
+            dict(record.get("source_lines", {})),
         )
 
 
