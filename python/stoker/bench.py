@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import os
 import platform
 import resource
@@ -28,6 +30,7 @@ from ._words import counted
 from .dataloader import DataLoader, PixelMode
 from .datasets import ImageList
 from .index import IndexLike
+from .stats.device import accelerator_available
 from .transforms import (
     CenterCrop,
     Compose,
@@ -118,12 +121,55 @@ class BenchResult:
     environment: dict[str, Any]
 
 
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "unknown")
+    except OSError:
+        return "unknown"
+
+
+def _cpu_model() -> str:
+    """As the kernel names it; where it does not (on Arm), the architecture."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _accelerator() -> str:
+    """The accelerators that torch can use, in words."""
+    if not accelerator_available():
+        return "none"
+    try:
+        device = torch.accelerator.current_accelerator()
+        count = torch.accelerator.device_count()
+        if device is None or count == 0:
+            return "none"
+        name = torch.cuda.get_device_name() if device.type == "cuda" else device.type
+    except Exception as error:  # a driver that does not start
+        return f"cannot be used: {error}"
+    return f"{count} × {name}" if count > 1 else name
+
+
 def environment() -> dict[str, Any]:
     """What a figure depends on."""
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
+        "torchvision": _version("torchvision"),
+        "os": f"{_os_name()}, {platform.system()} {platform.release()}",
         "machine": platform.machine(),
+        "cpu": _cpu_model(),
+        "accelerator": _accelerator(),
         "usable_cores": usable_cores(),
         "simd": _C.simd_target(),
         "pinned_memory": _C.has_pinned_memory(),
@@ -304,14 +350,12 @@ def render_sweep(results: Sequence[BenchResult]) -> str:
 def _emulation_line(e: Emulation) -> str:
     """How busy emulated accelerators were kept, and how many the loader alone could keep busy."""
     name = e.accelerator.upper()
-    busy = f"was busy {e.utilisation:.0%} of the time"
-    if e.accelerators > 1:
-        busy = f"{e.accelerators} that share the loader were busy {e.utilisation:.0%} of the time"
-    verdict = "enough" if e.passes else "not enough"
+    whom = f"an emulated {name} was" if e.accelerators == 1 else f"{e.accelerators} emulated {name} were"
+    verdict = "enough" if e.passes else "too little"
     return (
-        f"  an emulated {name}, with batches of {e.batch}: {busy}, which is {verdict}"
-        f" (MLPerf Storage wants {PASSING_UTILISATION:.0%})\n"
-        f"  the loader alone is as fast as {e.fed:.2f} × one {name} takes images"
+        f"  {whom} busy {e.utilisation:.0%} of the time, with batches of {e.batch}: {verdict}"
+        f" (MLPerf Storage asks for {PASSING_UTILISATION:.0%})\n"
+        f"  at its full speed the loader is fast enough for {e.fed:.2f} {name}"
     )
 
 

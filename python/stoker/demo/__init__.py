@@ -20,8 +20,8 @@ _PACKAGES = {
     "numpy": "numpy",
     "psutil": "psutil",
     "rich": "rich",
-    "skimage": "scikit-image",
 }
+_FOR_PHOTOGRAPHS = {"skimage": "scikit-image"}  # of which the demo's own are made
 _PICTURE_FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -35,7 +35,7 @@ def run_demo(data: Path | None, workers: int | None, epochs: int, picture: Path,
     as_json: print one JSON object on standard output, everything else on standard error.
     """
     try:
-        _check_arguments(workers, epochs, picture)
+        _check_arguments(data, workers, epochs, picture)
         _run(data, workers, epochs, picture, as_json)
     except KeyboardInterrupt:
         print("stoker demo: interrupted", file=sys.stderr)
@@ -46,9 +46,10 @@ def run_demo(data: Path | None, workers: int | None, epochs: int, picture: Path,
     return 0
 
 
-def _check_arguments(workers: int | None, epochs: int, picture: Path) -> None:
+def _check_arguments(data: Path | None, workers: int | None, epochs: int, picture: Path) -> None:
     """Complain now rather than after a minute of training."""
-    missing = [package for name, package in _PACKAGES.items() if find_spec(name) is None]
+    needed = _PACKAGES if data is not None else {**_PACKAGES, **_FOR_PHOTOGRAPHS}
+    missing = [package for name, package in needed.items() if find_spec(name) is None]
     if missing:
         raise DemoError(f"needs packages that are missing: pip install {' '.join(missing)}")
     if epochs < 1:

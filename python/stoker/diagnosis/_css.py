@@ -71,11 +71,14 @@ _PRINT = """
   .figures { margin: 4pt 0; gap: 2pt 12pt; }
   .figures b { font-size: 10pt; }
   main { columns: 2; column-gap: 7mm; }
+  main .across { column-span: all; }
+  .across svg { max-height: 58mm; }
+  .scroll { overflow: visible; }
   figure { margin-bottom: 2pt; }
-  figcaption { margin-top: 1pt; line-height: 1.2; }
+  figcaption { margin-top: 1pt; line-height: 1.2; max-width: none; }
   table, td code { font-size: 6.5pt; }
   table { margin: 2pt 0; }
-  th, td { padding: 0.5pt 5pt 0.5pt 0; }
+  th, td { padding: 0.5pt 3pt 0.5pt 0; }
   td img { max-width: 30px; }
   table.facts th { width: 70px; }
 """

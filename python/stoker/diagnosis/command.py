@@ -30,6 +30,7 @@ HEADROOM_S = 3.0
 _TERMINALS = (signal.SIGINT, signal.SIGQUIT)
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _PATIENCE_S = 5.0  # with what has been asked to end, and with ranks that are a little behind
+OPTIONS = ("--steps", "--headroom", "--stop", "--html", "--trace", "--recording", "--json")
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # a shell's exit statuses
 
 
@@ -229,6 +230,12 @@ def diagnose(
     json_file: Path | None,
 ) -> int:
     """The command; returns the script's exit status."""
+    if misplaced := [option for option in arguments[1:] if option.partition("=")[0] in OPTIONS]:
+        print(
+            f"stoker diagnose: {', '.join(misplaced)} behind the script is the script's own option; one of"
+            f" diagnose's stands before it: stoker diagnose {misplaced[0]} … {arguments[0]}",
+            file=sys.stderr,
+        )
     if (headroom or stop) and steps == 0:
         steps = DEFAULT_STEPS
 

@@ -46,9 +46,13 @@ def html_report(
     # One rate is "measured": the steady state's, which is what cures are compared with.
     verdict = replace(verdict, images_per_s=steady_rate(recording) or verdict.images_per_s)
     sections = [
-        _section("What would help" + (", best first" if verdict.cures else ""), _cures(recording, verdict)),
-        _section("From storage to step", _figure(chain_picture(recording, verdict))),
-        _section("Steps", _figure(steps_picture(recording))),
+        _section(
+            "What would help" + (", best first" if verdict.cures else ""),
+            _cures(recording, verdict),
+            across=True,
+        ),
+        _section("From storage to step", _figure(chain_picture(recording, verdict)), across=True),
+        _section("Steps", _figure(steps_picture(recording)), across=True),
         _section(
             "Workers",
             _figure(share_picture(stats)),
@@ -88,10 +92,11 @@ def _origin(facts: Mapping[str, str]) -> str:
     return f'<p class="origin">{command}{escape(" · ".join(said))}</p>\n' if command or said else ""
 
 
-def _section(title: str, *parts: str) -> str:
-    return (
-        f"<section>\n<h2>{escape(title)}</h2>\n" + "\n".join(part for part in parts if part) + "\n</section>"
-    )
+def _section(title: str, *parts: str, across: bool = False) -> str:
+    """``across``: in print, over both columns."""
+    kind = ' class="across"' if across else ""
+    inside = "\n".join(part for part in parts if part)
+    return f"<section{kind}>\n<h2>{escape(title)}</h2>\n{inside}\n</section>"
 
 
 def _figure(drawn: Drawn | str) -> str:
@@ -130,11 +135,13 @@ def _head(stats: LoaderStats, verdict: Verdict) -> str:
     )
 
 
-def _table(head: Row, rows: Sequence[Row], numbers: int, more: Sequence[str] = ()) -> str:
+def _table(
+    head: Row, rows: Sequence[Row], numbers: int, before: Sequence[str] = (), behind: Sequence[str] = ()
+) -> str:
     """A table whose columns from ``numbers`` on are set to the right; a column without words is left out.
 
     Args:
-        more: HTML for one more column at the end, a cell for each row.
+        before, behind: HTML for one more column, a cell for each row; () or all "": none.
     """
     kept = [i for i in range(len(head)) if any(row[i] not in ("", "–") for row in rows)]
 
@@ -142,12 +149,17 @@ def _table(head: Row, rows: Sequence[Row], numbers: int, more: Sequence[str] = (
         kinds = ["" if i < numbers else ' class="n"' for i in range(len(row))]
         return "".join(f"<{tag}{kinds[i]}>{escape(row[i])}</{tag}>" for i in kept)
 
-    ends = [f"<td>{html}</td>" for html in more] if any(more) else [""] * len(rows)
-    last = "<th></th>" if any(more) else ""
-    body = "".join(f"<tr>{cells(row, 'td')}{end}</tr>" for row, end in zip(rows, ends))
-    wide = ' class="wide"' if len(kept) > 3 else ""
-    table = f"<table{wide}><thead><tr>{cells(head, 'th')}{last}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll">{table}</div>'
+    def column(html: Sequence[str]) -> list[str]:
+        return [f"<td>{cell}</td>" for cell in html] if any(html) else [""] * len(rows)
+
+    body = "".join(
+        f"<tr>{first}{cells(row, 'td')}{last}</tr>"
+        for first, row, last in zip(column(before), rows, column(behind))
+    )
+    begin, end = ("<th></th>" if any(more) else "" for more in (before, behind))
+    wide = ' class="wide"' if len(kept) > 5 else ""
+    titles = f"<thead><tr>{begin}{cells(head, 'th')}{end}</tr></thead>"
+    return f'<div class="scroll"><table{wide}>{titles}<tbody>{body}</tbody></table></div>'
 
 
 def _cures(recording: Recording, verdict: Verdict) -> str:
@@ -187,7 +199,7 @@ def _profile(recording: Recording) -> str:
     rows = [(part.removeprefix("python: "), percent(share)) for part, share in parts]
     lines = [recording.source_lines.get(part, "") for part, _ in parts]
     code = [f"<code>{escape(line)}</code>" if line else "" for line in lines]
-    return _table(("Part of the workers' code", "Share of their time at work"), rows, 1, code)
+    return _table(("Part of the workers' code", "Share of their time at work"), rows, 1, behind=code)
 
 
 def _slowest(stats: LoaderStats, thumbnails: Mapping[str, bytes]) -> str:
@@ -206,7 +218,7 @@ def _slowest(stats: LoaderStats, thumbnails: Mapping[str, bytes]) -> str:
         for sample in stats.slowest
     ]
     pictures = [_thumbnail(thumbnails.get(sample.path, b"")) for sample in stats.slowest]
-    return _table(("Sample", "File", "time", "of the mean", *stages), rows, 2, pictures)
+    return _table(("Sample", "File", "time", "of the mean", *stages), rows, 2, before=pictures)
 
 
 def _thumbnail(png: bytes) -> str:
