@@ -36,8 +36,10 @@ def headline(comparison: Comparison) -> str:
     return f"{sentence}; loading takes {loader_cpu.verdict} CPU time"
 
 
-def draw(comparison: Comparison, file: Path) -> None:
+def draw(comparison: Comparison, file: Path, metadata: dict[str, str] | None = None) -> None:
     """Write the picture to `file`; the ending says the format (.png, .svg, .pdf).
+
+    metadata: that the file carries along (of .png: any names).
 
     Raises OSError if it cannot be written, ValueError for a format that matplotlib does not know.
     """
@@ -65,7 +67,7 @@ def draw(comparison: Comparison, file: Path) -> None:
         color=_GRAY,
     )
     figure.subplots_adjust(left=0.09, right=0.97, top=0.77, bottom=0.09, wspace=0.3, hspace=0.6)
-    figure.savefig(file)
+    figure.savefig(file, metadata=metadata)
 
 
 def _draw_panel(axes: Axes, measure: Measure) -> None:
