@@ -23,7 +23,7 @@ from .diagnosis.recording import write_whole
 from .diagnosis.thumbnails import thumbnails_of
 from .diagnosis.trial import Setting, variants
 from .diagnosis.words import render
-from .plan import Plan
+from .plan import Plan, dataset_words
 from .stats import LoaderStats, Meter
 from .stats.meter import Reading
 
@@ -121,6 +121,14 @@ class MeasuredLoader:
         the samples again with other settings, to predict what those would bring.
         """
         return Report(render(*self._judged(), details))
+
+    def __repr__(self) -> str:
+        try:
+            dataset = dataset_words(self.dataset)
+        except Exception:  # a dataset's own code
+            dataset = type(self.dataset).__name__
+        where = "native" if self.native else "Python"
+        return f"<{type(self).__name__}: {dataset}, num_workers={int(self.num_workers)}, {where} path>"
 
     def _repr_html_(self) -> str:
         """For a notebook: the plan, and what has been measured so far."""

@@ -54,7 +54,8 @@ class Plan(Shown):
         )
 
 
-def _dataset(dataset: Any) -> str:
+def dataset_words(dataset: Any) -> str:
+    """A dataset's kind, size and classes."""
     name = type(dataset).__name__
     root = getattr(dataset, "root", None)
     if isinstance(root, (str, os.PathLike)):
@@ -150,7 +151,7 @@ def _inline(leaf: Leaf) -> str:
 
 
 def _python_plan(loader: DataLoader[Any], source: Source | None, reason: str) -> Plan:
-    parts = [("dataset", _dataset(loader.dataset))]
+    parts = [("dataset", dataset_words(loader.dataset))]
     inline = ""
     if source is not None:
         leaf = next((leaf for leaf in source.leaves if leaf.pipeline.reason), source.leaves[0])
@@ -176,7 +177,7 @@ def make_plan(
     """The plan of ``loader``; ``reason``: why it is not native, "" where it is."""
     if reason or source is None:
         return _python_plan(loader, source, reason)
-    parts = [("dataset", _dataset(loader.dataset))]
+    parts = [("dataset", dataset_words(loader.dataset))]
     plan = source.leaves[0].pipeline.plan()
     ahead = loader._batches_ahead
     parts.append(("read", f"files, {_ahead(ahead)}" if ahead else "files, one batch at a time"))
