@@ -146,11 +146,12 @@ def comparisons(figures: dict[str, Any]) -> list[Any]:
 
 def demo_table(figures: dict[str, Any]) -> str:
     """What the demo's picture shows, and how far each ratio ranged over the runs."""
+    from stoker._words import counted
     from stoker.demo.compare import measures
 
     runs = [measures(run) for run in comparisons(figures)]
     lines = [
-        f"| | torch's DataLoader | Stoker | against torch's | over {len(runs)} runs |",
+        f"| | torch's DataLoader | Stoker | against torch's | over {counted(len(runs), 'run')} |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for number, shown in enumerate(runs[0]):

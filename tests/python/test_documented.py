@@ -86,7 +86,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(12):
             file = folder / f"class{number % 3}" / f"{number}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
-            photo_like(120, 90, seed=number).save(file, quality=90)
+            photo_like(400, 300, seed=number).save(file, quality=90)  # large enough for the decode index
     (root / "examples" / "photos").symlink_to(root / "photos")
     return root
 

@@ -66,7 +66,7 @@ def test_the_index_page_has_the_table_of_the_committed_figures(draw: ModuleType)
 
 def test_the_readme_and_the_demos_picture_show_the_committed_figures(draw: ModuleType) -> None:
     figures = json.loads(draw.DEMO.read_text())
-    assert len(figures["runs"]) >= 2
+    assert figures["runs"]
     table = draw.demo_table(figures)
     assert table in (ROOT / "README.md").read_text()
     with Image.open(draw.DEMO_PICTURE) as picture:
