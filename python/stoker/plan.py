@@ -197,7 +197,7 @@ def make_plan(
     parts.append(("workers", _workers(loader, "thread")))
     parts.append(("memory", _memory(loader, plan, max(1, ahead) + 2)))
     if loader.shard == "auto" and not isinstance(loader.sampler, ShardSampler):
-        parts.append(("shard", "the whole: a sampler was given"))
+        parts.append(("shard", 'all samples: shard="auto" leaves a given sampler as it is'))
     ignored = [
         name for name in ("worker_init_fn", "multiprocessing_context") if getattr(loader, name) is not None
     ]
