@@ -244,7 +244,7 @@ class ImageList(NativeDataset):
         encoded = [os.fsencode(path) for path in paths]
         values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
         if len(values) != len(encoded):
-            raise ValueError(f"{len(encoded)} paths, but {len(values)} labels")
+            raise ValueError(f"{counted(len(encoded), 'path')}, but {counted(len(values), 'label')}")
         prefix = bytes(os.path.commonprefix(encoded) or b"")  # noqa: RUF071 (cut at a "/" below)
         table = _C.SampleTable(prefix[: prefix.rfind(b"/") + 1])
         for path, label in zip(encoded, values):
