@@ -279,14 +279,11 @@ ImageView TurboDecoder::Decode(const Rect& region, ByteBuffer* pixels) {
   if (s.cinfo.num_components == 4) job.cmyk_row = row_scratch;
   if (!HasEndOfImage(s.jpeg, scan_begin)) job.last_row = row_scratch;
   if (!TryReadRows(&s.cinfo, &s.errors, &job)) s.Fail();
-  const auto row = s.cinfo.output_scanline;
   const bool truncated = s.errors.at_end && !IsComplete(s.cinfo, s.errors);
   jpeg_abort_decompress(&s.cinfo);
   if (truncated) {
     throw StageError(Stage::kDecode, "truncated after " + std::to_string(s.jpeg.size) +
-                                         " bytes: image data is missing within the first " +
-                                         std::to_string(row) + " of " +
-                                         std::to_string(s.cinfo.image_height) + " rows");
+                                         " bytes: part of the image is missing");
   }
   const auto row_bytes = static_cast<ptrdiff_t>(job.columns) * kChannels;
   const ptrdiff_t skip = (region.left - static_cast<ptrdiff_t>(job.column)) * kChannels;
