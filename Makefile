@@ -41,8 +41,8 @@ help:
 define apt_install
 @missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}\n' $$p 2>/dev/null | grep -q "ok installed" || echo $$p; done); \
 	if [ -n "$$missing" ]; then echo "apt: installing" $$missing; \
-	  $(SUDO) apt-get update -qq && \
-	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >$(STAMPS)/apt.log \
+	  { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends $$missing; } >$(STAMPS)/apt.log 2>&1 \
 	    || { cat $(STAMPS)/apt.log; exit 1; }; fi
 endef
 
@@ -51,13 +51,17 @@ $(STAMPS)/apt: Makefile
 	$(call apt_install,$(APT))
 	@touch $@
 
-$(STAMPS)/venv: requirements-dev.txt | $(STAMPS)/apt
+# What pip says of an environment is nobody's concern unless it fails.
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+
+$(STAMPS)/venv: requirements-dev.txt tests/python/torchvision_operators.py | $(STAMPS)/apt
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@echo "pip: torch and the tools"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade pip setuptools wheel
-	@$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install -q --disable-pip-version-check $(TORCH)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps $(TORCHVISION)
+	@{ $(PIP) --upgrade pip setuptools wheel && \
+	  { $(BIN)/python -c "import torch" || $(PIP) $(TORCH); } && \
+	  $(PIP) -r requirements-dev.txt && $(PIP) --no-deps $(TORCHVISION) && \
+	  $(BIN)/python tests/python/torchvision_operators.py; } >$(STAMPS)/pip.log 2>&1 \
+	  || { cat $(STAMPS)/pip.log; exit 1; }
 	@touch $@
 
 deps: $(STAMPS)/apt $(STAMPS)/venv

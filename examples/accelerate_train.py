@@ -80,10 +80,14 @@ def train_epoch(accelerator: Accelerator, model: nn.Module, optimizer: Any, load
     return float(accelerator.gather(torch.stack(losses)).mean())
 
 
+def worker_count(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with train/ and val/, each with a folder per class")
-    parser.add_argument("--workers", type=int, default="auto", help="of each process")
+    parser.add_argument("--workers", type=worker_count, default="auto", help='of each process; or "auto"')
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=64, help="of each process")
     parser.add_argument("--lr", type=float, default=0.01)

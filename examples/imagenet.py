@@ -2,7 +2,9 @@
 
     python imagenet.py DATA --arch resnet18
     torchrun --standalone --nproc-per-node 8 imagenet.py DATA --arch resnet50 --amp
-    torchrun … imagenet.py DATA --resume checkpoint.pt        # goes on in the middle of an epoch
+    torchrun --standalone --nproc-per-node 8 imagenet.py DATA --arch resnet50 --amp --resume checkpoint.pt
+
+The last goes on where the checkpoint was written, in the middle of an epoch too.
 
 DATA holds `train/` and `val/`, each with one folder for each class. Datasets and transforms are
 torchvision's; `--loader torch` and `--loader stoker` differ in where `DataLoader` is imported from

@@ -95,13 +95,17 @@ class Classifier(lightning.LightningModule):
         return torch.optim.SGD(self.parameters(), self.lr, momentum=0.9)
 
 
+def worker_count(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with train/ and val/, each with a folder per class")
     parser.add_argument("--accelerator", default="auto", help="as Lightning's Trainer has it")
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--strategy", default="auto")
-    parser.add_argument("--workers", type=int, default="auto", help="of each process")
+    parser.add_argument("--workers", type=worker_count, default="auto", help='of each process; or "auto"')
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=64, help="of each process")
     parser.add_argument("--lr", type=float, default=0.01)

@@ -1,7 +1,8 @@
-"""Draws the README's table and chart from committed figures, so that they say what was measured.
+"""Draws the README's tables and pictures from committed figures, so that they say what was measured.
 
-    python docs/figures/draw.py       # docs/figures/*.json → README.md, docs/*.svg, docs/*.md
+    python docs/figures/draw.py       # docs/figures/*.json → README.md, docs/*.svg, docs/*.png, docs/*.md
     python docs/figures/draw.py --take ROWS.jsonl …   # first make peers.json of a benchmark's rows
+    python docs/figures/draw.py --take-demo RUN.json …   # first make demo.json of `stoker demo --json`
 
 A row is one run of one loader: {"key", "version", "workload", "round", "images_per_s",
 "cpu_s_per_image", "first_batch_s", "peak_rss_mb", "other_cpus", …}. Rows of a run during which
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import hashlib
 import json
 import re
 import statistics
@@ -22,6 +24,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PEERS = HERE / "peers.json"
 CHART = ROOT / "docs" / "peers.svg"
+DEMO = HERE / "demo.json"  # runs of `stoker demo --json`, in order
+DEMO_PICTURE = ROOT / "docs" / "demo.png"
 GROWTH = HERE / "cost_growth.json"  # an array of what tests/bench/cost_growth.py prints
 GROWTH_PAGE = ROOT / "docs" / "cost-growth.md"
 SAVINGS = HERE / "index_savings.json"  # what tests/bench/index_savings.py prints
@@ -114,9 +118,66 @@ def table(figures: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def readme_with(text: str, readme: str) -> str:
+def take_demo(files: list[Path]) -> dict[str, Any]:
+    """The figures of runs of the demo, without this machine's paths."""
+    runs = [json.loads(file.read_text()) for file in files]
+    kept = ("torch", "stoker", "step_cpu_s_per_image")
+    return {
+        "date": datetime.date.today().isoformat(),
+        "runs": [{key: run[key] for key in kept} for run in runs],
+    }
+
+
+def comparisons(figures: dict[str, Any]) -> list[Any]:
+    """The demo's runs, as the demo has them, that with the median ratio of speeds first."""
+    from stoker.demo.compare import Comparison, Result
+
+    def result(record: dict[str, Any]) -> Result:
+        return Result(**{key: value for key, value in record.items() if key != "loader_cpu_s_per_image"})
+
+    made = [
+        Comparison(result(run["torch"]), result(run["stoker"]), run["step_cpu_s_per_image"])
+        for run in figures["runs"]
+    ]
+    made.sort(key=lambda run: run.stoker.images_per_s / run.torch.images_per_s)
+    middle = made.pop(len(made) // 2)
+    return [middle, *made]
+
+
+def demo_table(figures: dict[str, Any]) -> str:
+    """What the demo's picture shows, and how far each ratio ranged over the runs."""
+    from stoker._words import counted
+    from stoker.demo.compare import measures
+
+    runs = [measures(run) for run in comparisons(figures)]
+    lines = [
+        f"| | torch's DataLoader | Stoker | against torch's | over {counted(len(runs), 'run')} |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for number, shown in enumerate(runs[0]):
+        pairs = [(run[number].torch, run[number].stoker) for run in runs]
+        ratios = sorted(stoker / torch for torch, stoker in pairs if torch > 0)
+        spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f} ×" if ratios else ""
+        ratio = f"{shown.stoker / shown.torch:.2f} ×" if shown.torch > 0 else ""
+        values = f"{shown.text(shown.torch)} | {shown.text(shown.stoker)}"
+        lines.append(f"| {shown.name} | {values} | {ratio} | {spread} |")
+    return "\n".join(lines) + "\n"
+
+
+def demo_mark() -> str:
+    """What ties the demo's picture to its figures."""
+    return hashlib.sha256(DEMO.read_bytes()).hexdigest()
+
+
+def draw_demo(figures: dict[str, Any]) -> None:
+    from stoker.demo.picture import draw
+
+    draw(comparisons(figures)[0], DEMO_PICTURE, {"Figures": demo_mark()})
+
+
+def readme_with(text: str, readme: str, marker: str = "figures") -> str:
     """``readme`` with ``text`` between its markers."""
-    pattern = r"(<!-- figures -->\n).*?(<!-- /figures -->)"
+    pattern = rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)"
     return re.sub(pattern, lambda m: f"{m[1]}\n{text}\n{m[2]}", readme, count=1, flags=re.DOTALL)
 
 
@@ -190,12 +251,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--take", nargs="+", type=Path, metavar="ROWS", help="rows to make peers.json of")
+    parser.add_argument("--take-demo", nargs="+", type=Path, metavar="RUN", help="runs to make demo.json of")
     arguments = parser.parse_args()
+    if arguments.take_demo:
+        DEMO.write_text(json.dumps(take_demo(arguments.take_demo), indent=1) + "\n")
     if arguments.take:
         PEERS.write_text(json.dumps(take(arguments.take), indent=1) + "\n")
     figures = json.loads(PEERS.read_text())
     readme = ROOT / "README.md"
-    readme.write_text(readme_with(table(figures), readme.read_text()))
+    demo = json.loads(DEMO.read_text())
+    text = readme_with(table(figures), readme.read_text())
+    readme.write_text(readme_with(demo_table(demo), text, "demo"))
+    draw_demo(demo)
     chart(figures, CHART)
     growth = growth_table(json.loads(GROWTH.read_text()))
     GROWTH_PAGE.write_text(readme_with(growth, GROWTH_PAGE.read_text()))

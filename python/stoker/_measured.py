@@ -11,16 +11,19 @@ import torch
 
 from . import _C
 from ._cores import Cores
+from ._shown import Report, words_as_html
 from ._sources import resolve
 from .diagnosis import Recording, Verdict, judge
 from .diagnosis.chrome_trace import chrome_trace
 from .diagnosis.cures import with_cures
 from .diagnosis.html_report import html_report
 from .diagnosis.live import LiveLine
+from .diagnosis.origin import origin
 from .diagnosis.recording import write_whole
+from .diagnosis.thumbnails import thumbnails_of
 from .diagnosis.trial import Setting, variants
 from .diagnosis.words import render
-from .plan import Plan
+from .plan import Plan, dataset_words
 from .stats import LoaderStats, Meter
 from .stats.meter import Reading
 
@@ -82,12 +85,15 @@ class MeasuredLoader:
         stats = self.stats()
         shares = self._trials(stats) if trials else {}
         plan = self.plan()
-        facts = {"plan": "native" if plan.native else f"Python, because {plan.reason}", **dict(plan.parts)}
+        facts = {
+            "plan": "native" if plan.native else f"Python, because {plan.reason}",
+            **dict(plan.parts),
+            **origin(),
+        }
         if not plan.native:
             facts["persistent_workers"] = str(self.persistent_workers)
             if "OMP_NUM_THREADS" in os.environ:
                 facts["OMP_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
-        facts["torch"] = str(torch.__version__)
         return self._recorded(stats, facts, shares)
 
     def _recorded(self, stats: LoaderStats, facts: dict[str, str], shares: dict[str, float]) -> Recording:
@@ -116,7 +122,23 @@ class MeasuredLoader:
         Where the run is not as fast as its step allows, this takes about half a second: it loads some of
         the samples again with other settings, to predict what those would bring.
         """
-        return render(*self._judged(), details)
+        return Report(render(*self._judged(), details))
+
+    def __repr__(self) -> str:
+        try:
+            dataset = dataset_words(self.dataset)
+        except Exception:  # a dataset's own code
+            dataset = type(self.dataset).__name__
+        where = "native" if self.native else "Python"
+        return f"<{type(self).__name__}: {dataset}, num_workers={int(self.num_workers)}, {where} path>"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the plan, and what has been measured so far."""
+        try:
+            words = f"{self.plan()}\n\n{self.stats()}"
+        except Exception as error:  # a dataset's own code
+            words = f"{self!r}\n{type(error).__name__}: {error}"
+        return words_as_html(words)
 
     def _judged(self) -> tuple[Recording, Verdict]:
         recording = self.recording()
@@ -127,7 +149,9 @@ class MeasuredLoader:
 
     def save_report(self, file: str | os.PathLike[str]) -> None:
         """Writes the report with pictures: one HTML file that needs no other."""
-        write_whole(Path(file), html_report(*self._judged()))
+        recording, verdict = self._judged()
+        page = html_report(recording, verdict, thumbnails=thumbnails_of(recording.stats))
+        write_whole(Path(file), page)
 
     def save_trace(self, file: str | os.PathLike[str]) -> None:
         """Writes the last steps as a Chrome trace (JSON), which ui.perfetto.dev opens."""

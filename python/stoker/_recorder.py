@@ -22,6 +22,7 @@ import torch
 from torch.utils.data import BatchSampler, IterableDataset
 from torch.utils.data.distributed import DistributedSampler
 
+from ._words import counted
 from .distributed import ShardSampler
 
 if TYPE_CHECKING:
@@ -294,9 +295,9 @@ class Run:
             try:
                 self._note(next(self._inner))
             except StopIteration:
+                wanted = counted(resume["batches"], "batch", "batches")
                 raise StateError(
-                    f"the state is {resume['batches']:,} batches into its epoch, but the sampler gave only "
-                    f"{done:,}"
+                    f"the state is {wanted} into its epoch, but the sampler gave only {done:,}"
                 ) from None
             skipped = self.oldest()
             self.delivered()
@@ -328,8 +329,10 @@ class Run:
 
     def stands_behind(self, resume: dict[str, Any]) -> None:
         """The batches that had been had need not be drawn again: the dataset knows its place."""
-        self.batches, self.samples = int(resume["batches"]), int(resume["samples"])
-        self.raised = int(resume["raised"])
+        self._place = Place(
+            int(resume["batches"]), int(resume["samples"]), self._place.checksum, int(resume["raised"])
+        )
+        self.given = self._place.batches
 
     @property
     def has_still_to_resume(self) -> bool:
@@ -420,9 +423,9 @@ def _interrupted() -> RuntimeError:
 def _check_replayed(checksum: int, resume: dict[str, Any]) -> None:
     if checksum != int(resume["checksum"]):
         raise StateError(
-            f"the sampler gave other indices than in the run that the state is from, in its first "
-            f"{resume['batches']:,} batches: it draws from a generator that the loader does not know "
-            "(give it to the loader as generator=), or the data set has changed"
+            "the sampler gave other indices than in the run that the state is from, in its first "
+            f"{counted(resume['batches'], 'batch', 'batches')}: it draws from a generator that the loader "
+            "does not know (give it to the loader as generator=), or the data set has changed"
         )
 
 

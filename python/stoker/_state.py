@@ -114,7 +114,7 @@ def check_state(loader: DataLoader[Any], state: Any, names: Iterable[str]) -> di
     """
     kind = state.get("kind") if isinstance(state, dict) else None
     if not isinstance(kind, str) or kind != _KIND:
-        raise StateError(f"this is not a state of a stoker.DataLoader, but {shown(state)}")
+        raise StateError(f"this is not the state of a stoker.DataLoader, but {shown(state)}")
     if "refused" in state:
         refused = state["refused"]
         raise StateError(refused if isinstance(refused, str) else shown(refused))

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ._printable import json_printable, printable, printable_name
+from ._shown import Shown
+from ._words import counted
 
 OnError = Literal["raise", "skip", "replace"]
 
@@ -21,8 +23,8 @@ _KEPT = 100_000
 MAX_REPLACEMENTS = 100
 
 
-@dataclass(frozen=True)
-class BadSample:
+@dataclass(frozen=True, repr=False)
+class BadSample(Shown):
     """One failure to load a sample.
 
     Attributes:
@@ -44,6 +46,14 @@ class BadSample:
     reason: str
     action: str
     replaced_by: int | None = None
+
+    def __str__(self) -> str:
+        where = f" ({self.path!r})" if self.path else ""
+        by = f" by sample {self.replaced_by:,}" if self.replaced_by is not None else ""
+        return (
+            f"bad sample {self.index:,}{where}, {self.action}{by} in batch {self.batch:,} of epoch"
+            f" {self.epoch}: {self.stage}: {self.reason}"
+        )
 
 
 class TooManyErrorsError(RuntimeError):
@@ -134,7 +144,7 @@ class ErrorLog:
         if epoch.bad > allowed:
             share = f" ({limit:g} of {samples_in_epoch:,})" if isinstance(limit, float) else ""
             raise TooManyErrorsError(
-                f"{epoch.bad:,} samples of this epoch could not be loaded, and max_errors allows "
+                f"{counted(epoch.bad, 'sample')} of this epoch could not be loaded, and max_errors allows "
                 f"{allowed:,}{share}; the last was sample {_words(bad)}"
             )
 

@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import os
 import platform
 import resource
@@ -24,9 +26,11 @@ from torch.utils.data import RandomSampler
 from . import _C
 from ._cpus import auto_workers, usable_cores
 from ._files import find_images
+from ._words import counted
 from .dataloader import DataLoader, PixelMode
 from .datasets import ImageList
 from .index import IndexLike
+from .stats.device import accelerator_available
 from .transforms import (
     CenterCrop,
     Compose,
@@ -121,12 +125,55 @@ class BenchResult:
     environment: dict[str, Any]
 
 
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "unknown")
+    except OSError:
+        return "unknown"
+
+
+def _cpu_model() -> str:
+    """As the kernel names it; where it does not (on Arm), the architecture."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _accelerator() -> str:
+    """The accelerators that torch can use, in words."""
+    if not accelerator_available():
+        return "none"
+    try:
+        device = torch.accelerator.current_accelerator()
+        count = torch.accelerator.device_count()
+        if device is None or count == 0:
+            return "none"
+        name = torch.cuda.get_device_name() if device.type == "cuda" else device.type
+    except Exception as error:  # a driver that does not start
+        return f"cannot be used: {error}"
+    return f"{count} × {name}" if count > 1 else name
+
+
 def environment() -> dict[str, Any]:
     """What a figure depends on."""
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
+        "torchvision": _version("torchvision"),
+        "os": f"{_os_name()}, {platform.system()} {platform.release()}",
         "machine": platform.machine(),
+        "cpu": _cpu_model(),
+        "accelerator": _accelerator(),
         "usable_cores": usable_cores(),
         "simd": _C.simd_target(),
         "pinned_memory": _C.has_pinned_memory(),
@@ -287,7 +334,7 @@ def default_sweep() -> list[int]:
 
 def _title(result: BenchResult) -> str:
     per_epoch = result.images // result.epochs
-    return f"{result.workload}, {result.pixels} pixels, on {per_epoch:,} images from {result.data}"
+    return f"{result.workload}, {result.pixels} pixels, on {counted(per_epoch, 'image')} from {result.data}"
 
 
 def render_sweep(results: Sequence[BenchResult]) -> str:
@@ -307,12 +354,14 @@ def render_sweep(results: Sequence[BenchResult]) -> str:
 
 
 def _emulation_line(e: Emulation) -> str:
-    whom = f"one {e.accelerator}" if e.accelerators == 1 else f"{e.accelerators} × {e.accelerator}"
-    bar = f"{PASSING_UTILISATION:.0%}"
-    verdict = f"passes ({bar} wanted)" if e.passes else f"does not pass ({bar} wanted)"
+    """How busy emulated accelerators were kept, and how many the loader alone could keep busy."""
+    name = e.accelerator.upper()
+    whom = f"an emulated {name} was" if e.accelerators == 1 else f"{e.accelerators} emulated {name} were"
+    verdict = "enough" if e.passes else "too little"
     return (
-        f"  {whom}, emulated with batches of {e.batch}: {e.utilisation:.0%} busy, {verdict} · "
-        f"feeds {e.fed:.2f} of them"
+        f"  {whom} busy {e.utilisation:.0%} of the time, with batches of {e.batch}: {verdict}"
+        f" (MLPerf Storage asks for {PASSING_UTILISATION:.0%})\n"
+        f"  at its full speed the loader is fast enough for {e.fed:.2f} {name}"
     )
 
 
@@ -339,7 +388,8 @@ def render_bench(result: BenchResult) -> str:
     return "\n".join(
         [
             _title(result),
-            f"  {result.images_per_s:,.0f} images/s with {result.workers} workers, batches of {result.batch}",
+            f"  {result.images_per_s:,.0f} images/s with {counted(result.workers, 'worker')},"
+            f" batches of {counted(result.batch, 'image')}",
             f"  {result.cpu_s_per_image * 1e3:.2f} ms CPU per image, of which {result.clock_share:.3%} for"
             " measuring it",
             _stages_line(result),
@@ -347,7 +397,7 @@ def render_bench(result: BenchResult) -> str:
             f" of which {result.torch_memory_mb:.0f} MB before the loader was made",
             *([_index_line(result)] if result.index_share > 0 else []),
             *([_emulation_line(result.emulation)] if result.emulation is not None else []),
-            f"  {env['usable_cores']} usable cores, SIMD {env['simd']}, torch {env['torch']},"
+            f"  {counted(env['usable_cores'], 'usable core')}, SIMD {env['simd']}, torch {env['torch']},"
             f" load average {env['load_average']}",
         ]
     )

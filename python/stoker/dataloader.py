@@ -24,6 +24,7 @@ from ._measured import MeasuredLoader
 from ._native import NativeIterator
 from ._recorder import Recorder, StateError, is_iterable, sampler_of
 from ._sources import Source, resolve
+from ._words import counted
 from .bad_samples import BadSample, ErrorLog, OnError, TooManyErrorsError
 from .diagnosis.live import LiveLine
 from .distributed import ShardSampler, rank_and_world_size, ranks_of
@@ -441,7 +442,8 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
     @staticmethod
     def _state_error(done: int, wanted: int) -> StateError:
         return StateError(
-            f"the state is {wanted:,} batches into its epoch, but the dataset gave only {done:,}"
+            f"the state is {counted(wanted, 'batch', 'batches')} into its epoch, but the dataset gave only"
+            f" {done:,}"
         )
 
     def plan(self) -> Plan:

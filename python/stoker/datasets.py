@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from . import _C
 from ._pipeline import Pipeline, Runner, make_pipeline
 from ._printable import printable_name
+from ._words import counted
 from .transforms import Transform
 from .transforms._base import flatten
 from .transforms._compile import compile_plan
@@ -219,7 +220,8 @@ class ImageFolder(NativeDataset):
         return _View(self._table, self._table.label)
 
     def __repr__(self) -> str:
-        return f"ImageFolder({self.root!r}, {len(self):,} samples, {len(self.classes):,} classes)"
+        samples = counted(len(self), "sample")
+        return f"ImageFolder({self.root!r}, {samples}, {counted(len(self.classes), 'class', 'classes')})"
 
 
 class ImageList(NativeDataset):
@@ -247,7 +249,7 @@ class ImageList(NativeDataset):
         encoded = [os.fsencode(path) for path in paths]
         values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
         if len(values) != len(encoded):
-            raise ValueError(f"{len(encoded)} paths, but {len(values)} labels")
+            raise ValueError(f"{counted(len(encoded), 'path')}, but {counted(len(values), 'label')}")
         prefix = bytes(os.path.commonprefix(encoded) or b"")  # noqa: RUF071 (cut at a "/" below)
         table = _C.SampleTable(prefix[: prefix.rfind(b"/") + 1])
         for path, label in zip(encoded, values):
@@ -267,7 +269,7 @@ class ImageList(NativeDataset):
         return _View(self._table, self._table.label)
 
     def __repr__(self) -> str:
-        return f"ImageList({len(self):,} samples)"
+        return f"ImageList({counted(len(self), 'sample')})"
 
 
 _decoders = threading.local()

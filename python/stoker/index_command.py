@@ -17,6 +17,7 @@ from ._cpus import usable_cores
 from ._files import image_paths
 from ._index_key import open_index
 from ._printable import printable, printable_name
+from ._words import counted
 from .bench import workload_transform
 from .datasets import MAX_PIXELS
 from .index import Location, estimate_savings, key_file, left_in, named
@@ -297,7 +298,8 @@ def _size(count: float) -> str:
 def _failure_lines(failures: list[Failure]) -> list[str]:
     if not failures:
         return []
-    lines = [f"  {len(failures):,} images have no part in it:"]
+    have = "has" if len(failures) == 1 else "have"
+    lines = [f"  {counted(len(failures), 'image')} {have} no part in it:"]
     lines += [f"    {f.path}: cannot {f.stage}: {f.reason}" for f in failures[:5]]
     return [*lines, *(["    …"] if len(failures) > 5 else [])]
 
@@ -305,17 +307,19 @@ def _failure_lines(failures: list[Failure]) -> list[str]:
 def render_build(report: BuildReport) -> str:
     """The report in words."""
     made = report.checkpoints + report.size_only
-    done = f"{report.index}: {made:,} entries added, {report.known:,} were there"
+    done = f"{report.index}: {counted(made, 'entry', 'entries')} added, {report.known:,} already there"
     if report.interrupted:
         done = f"Interrupted. {done}; run the same command again to go on."
     lines = [
         done,
-        f"  {report.images:,} images · new ones: {report.checkpoints:,} with checkpoints,"
+        f"  {counted(report.images, 'image')} · new ones: {report.checkpoints:,} with checkpoints,"
         f" {report.size_only:,} with their size only · {report.small:,} too small for an entry"
         f" · {report.seconds:.1f} s",
     ]
     if report.just_changed:
-        lines.append(f"  {report.just_changed:,} changed a moment ago: run the command again for them")
+        lines.append(
+            f"  {counted(report.just_changed, 'image')} left out, changed a moment ago: run the command again"
+        )
     if report.merged:
         lines.append("  merged into one block, without entries of files that are gone")
     return "\n".join(map(printable, [*lines, *_failure_lines(report.failures)]))
@@ -327,18 +331,21 @@ _OTHERS = "This user's key has not made them, or they are damaged: stoker index 
 def render_verify(report: VerifyReport) -> str:
     """The report in words: the verdict first."""
     if report.wrong:
-        head = f"{report.index}: {report.wrong:,} entries are WRONG; delete the file and make it anew."
+        wrong = f"{counted(report.wrong, 'entry is', 'entries are')} WRONG"
+        head = f"{report.index}: {wrong}; delete the file and make it anew."
     elif report.others:
-        head = f"{report.index}: {report.others:,} entries are not used. {_OTHERS}"
+        others = counted(report.others, "entry is", "entries are")
+        head = f"{report.index}: {others} not used. {_OTHERS}"
     elif report.unknown:
-        head = f"{report.index}: all that it has is right; {report.unknown:,} images it does not know."
+        unknown = counted(report.unknown, "image has", "images have")
+        head = f"{report.index}: all entries are right; {unknown} none."
     else:
         head = f"{report.index}: all entries are right."
     lines = [
         head,
-        f"  {report.images:,} images · {report.good:,} give libjpeg-turbo's pixels from each checkpoint ·"
-        f" {report.size_only:,} have their size only · {report.small:,} are too small for an entry"
-        f" · {report.seconds:.1f} s",
+        f"  {counted(report.images, 'image')} · {report.good:,} give libjpeg-turbo's pixels from each"
+        f" checkpoint · {report.size_only:,} have their size only · {report.small:,} are too small for an"
+        f" entry · {report.seconds:.1f} s",
     ]
     return "\n".join(map(printable, [*lines, *_failure_lines(report.failures)]))
 
@@ -351,9 +358,9 @@ def render_info(report: InfoReport) -> str:
     covered = report.images - report.unknown - report.others
     share = report.index_bytes / max(1, report.data_bytes)
     lines = [
-        f"{report.index}: covers {covered / report.images:.1%} of {report.images:,} images",
+        f"{report.index}: covers {covered / report.images:.1%} of {counted(report.images, 'image')}",
         f"  size        {_size(report.index_bytes)}, {share:.2%} of the images' {_size(report.data_bytes)}"
-        f" · {report.entries:,} entries in {report.blocks:,} blocks",
+        f" · {counted(report.entries, 'entry', 'entries')} in {counted(report.blocks, 'block')}",
         f"  images      {report.checkpoints:,} with checkpoints · {report.size_only:,} with their size only"
         f" · {report.small:,} too small for an entry · {report.unknown:,} unknown or changed since",
     ]

@@ -10,7 +10,9 @@ from . import _C
 from ._cpus import usable_cores
 from ._pipeline import Pipeline
 from ._printable import printable
+from ._shown import Shown
 from ._sources import Leaf, Source
+from ._words import counted
 from .distributed import ShardSampler
 from .index import estimate_savings
 
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 _SAMPLED, _ESTIMATED = 4096, 64
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """What runs where.
 
     Attributes:
@@ -57,17 +59,20 @@ class Plan:
         )
 
 
-def _dataset(dataset: Any) -> str:
+def dataset_words(dataset: Any) -> str:
+    """A dataset's kind, size and classes."""
     name = type(dataset).__name__
     root = getattr(dataset, "root", None)
     if isinstance(root, (str, os.PathLike)):
         name += f"({os.path.basename(os.path.normpath(root))})"
     try:
-        words = f"{name}, {len(dataset):,} samples"
+        words = f"{name}, {counted(len(dataset), 'sample')}"
     except (TypeError, NotImplementedError):
         return name
     classes = getattr(dataset, "classes", None)
-    return f"{words}, {len(classes):,} classes" if isinstance(classes, (list, tuple)) else words
+    if not isinstance(classes, (list, tuple)):
+        return words
+    return f"{words}, {counted(len(classes), 'class', 'classes')}"
 
 
 def _batch_bytes(loader: DataLoader[Any], plan: _C.SamplePlan) -> int:
@@ -92,7 +97,7 @@ def _collate(loader: DataLoader[Any], plan: _C.SamplePlan) -> str:
 
 def _memory(loader: DataLoader[Any], plan: _C.SamplePlan, batches: int) -> str:
     memory = _batch_bytes(loader, plan)
-    words = f"at most {batches} batches alive"
+    words = f"at most {counted(batches, 'batch', 'batches')} alive"
     if memory:
         # The promise that tests hold: 50 MB of workers' buffers, and the batches.
         words += f": {batches * memory / 1e6:,.0f} MB, and up to 50 MB of workers' buffers"
@@ -100,14 +105,19 @@ def _memory(loader: DataLoader[Any], plan: _C.SamplePlan, batches: int) -> str:
 
 
 def _workers(loader: DataLoader[Any], what: str) -> str:
-    cores = usable_cores()
+    cores = counted(usable_cores(), "core")
     if loader.num_workers == 0:
         return "none: the training loop's own thread"
+    workers = counted(int(loader.num_workers), what, f"{what}es" if what.endswith("s") else "")
     if type(loader.num_workers) is int:
-        return f"{loader.num_workers} {what}, of {cores} cores (as given)"
+        return f"{workers}, of {cores} (as given)"
     local = os.environ.get("LOCAL_WORLD_SIZE", "1")
     shared = f", shared by {local} processes" if local not in ("", "1") else ""
-    return f"{int(loader.num_workers)} {what}, of {cores} cores (auto{shared})"
+    return f"{workers}, of {cores} (auto{shared})"
+
+
+def _ahead(batches: int) -> str:
+    return f"{counted(batches, 'batch', 'batches')} ahead"
 
 
 def _names(pipeline: Pipeline, begin: int, end: int | None = None) -> str:
@@ -141,29 +151,32 @@ def _inline(leaf: Leaf) -> str:
     native = pipeline.cut + len(pipeline.steps) - pipeline.tail
     what = "reading and decoding"
     if native:
-        what = f"reading, decoding and {native} of its {len(pipeline.steps)} transforms"
+        what = f"reading, decoding and {native} of its {counted(len(pipeline.steps), 'transform')}"
     return f"{what} still run in C++ inside each worker"
 
 
 def _python_plan(loader: DataLoader[Any], source: Source | None, reason: str) -> Plan:
-    parts = [("dataset", _dataset(loader.dataset))]
+    parts = [("dataset", dataset_words(loader.dataset))]
     inline = ""
     if source is not None:
         leaf = next((leaf for leaf in source.leaves if leaf.pipeline.reason), source.leaves[0])
         inline = _inline(leaf)
         cut = leaf.pipeline.cut
-        parts.append(("decode", f"in C++: JPEG: own decoder, {loader.pixels} pixels · other formats: libpng, libwebp, libtiff"))
+        parts.append(("decode", f"in C++: JPEG: own decoder, {loader.pixels} pixels · {_OTHER_FORMATS}"))
         parts.append(("transform", f"in C++: {_names(leaf.pipeline, 0, cut)}"))
         if leaf.pipeline.rest:
             parts.append(("python", _names(leaf.pipeline, cut, leaf.pipeline.tail)))
         if leaf.pipeline.tail < len(leaf.pipeline.steps):
             parts.append(("then", f"in C++: {_names(leaf.pipeline, leaf.pipeline.tail)}"))
     parts.append(("collate", getattr(loader.collate_fn, "__name__", type(loader.collate_fn).__name__)))
-    parts.append(("workers", _workers(loader, "processes")))
+    parts.append(("workers", _workers(loader, "process")))
     ahead = loader._batches_ahead
-    parts.append(("memory", f"{ahead} batches ahead, and the dataset once more in each process" if ahead else
+    parts.append(("memory", f"{_ahead(ahead)}, and the dataset once more in each process" if ahead else
                   "one batch at a time"))  # fmt: skip
     return Plan(False, reason, tuple(parts), inline=inline)
+
+
+_OTHER_FORMATS = "other formats: libpng, libwebp, libtiff"
 
 
 def make_plan(
@@ -172,12 +185,12 @@ def make_plan(
     """The plan of ``loader``; ``reason``: why it is not native, "" where it is."""
     if reason or source is None:
         return _python_plan(loader, source, reason)
-    parts = [("dataset", _dataset(loader.dataset))]
+    parts = [("dataset", dataset_words(loader.dataset))]
     plan = source.leaves[0].pipeline.plan()
     ahead = loader._batches_ahead
-    parts.append(("read", f"files, {ahead} batches ahead" if ahead else "files, one batch at a time"))
+    parts.append(("read", f"files, {_ahead(ahead)}" if ahead else "files, one batch at a time"))
     scaled = ", reduced while decoding" if loader.dct_scaling else ""
-    parts.append(("decode", f"JPEG: own decoder, {loader.pixels} pixels{scaled} · other formats: libpng, libwebp, libtiff"))
+    parts.append(("decode", f"JPEG: own decoder, {loader.pixels} pixels{scaled} · {_OTHER_FORMATS}"))
     coverage = saves = None
     if index is None or source.table is None:
         why = "" if source.table is not None else ": the dataset gives its samples one by one"
@@ -189,10 +202,10 @@ def make_plan(
         of = f" (part {n + 1} of {len(source.leaves)})" if len(source.leaves) > 1 else ""
         parts.append(("transform", f"{_names(leaf.pipeline, 0)}{of}"))
     parts.append(("collate", _collate(loader, plan)))
-    parts.append(("workers", _workers(loader, "threads")))
+    parts.append(("workers", _workers(loader, "thread")))
     parts.append(("memory", _memory(loader, plan, max(1, ahead) + 2)))
     if loader.shard == "auto" and not isinstance(loader.sampler, ShardSampler):
-        parts.append(("shard", "the whole: a sampler was given"))
+        parts.append(("shard", 'all samples: shard="auto" leaves a given sampler as it is'))
     ignored = [
         name for name in ("worker_init_fn", "multiprocessing_context") if getattr(loader, name) is not None
     ]

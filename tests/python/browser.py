@@ -47,7 +47,8 @@ function look_at_picture(svg) {
 function look(frame) {
   const inside = frame.contentWindow, page = frame.contentDocument, root = page.documentElement;
   const wide = [...page.body.querySelectorAll("*")].filter((e) => !e.closest("svg"))
-    .filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display != "inline");
+    .filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display != "inline")
+    .filter((e) => getComputedStyle(e).overflowX != "auto");  // which is scrolled inside the page
   return {problems: inside.problems, resources: inside.performance.getEntriesByType("resource").length,
           scroll: root.scrollWidth, client: root.clientWidth,
           wide: wide.map((e) => e.tagName + " " + e.textContent),

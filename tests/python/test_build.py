@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,44 @@ def test_the_package() -> None:
     )
     assert (Path(stoker.__file__).parent / "py.typed").exists()
     assert stoker._C.has_pinned_memory() == torch.accelerator.is_available()
+
+
+# ---- what a build lacks --------------------------------------------------------------------------
+
+SETUP = Path(__file__).resolve().parents[2] / "setup.py"
+WITHOUT_TORCH = """
+import runpy, sys
+sys.modules["torch"] = None
+sys.argv = ["setup.py", "--version"]
+runpy.run_path(sys.path[0] + "/setup.py", run_name="__main__")
+"""
+
+
+def test_a_build_without_cmake_names_the_packages(tmp_path: Path) -> None:
+    command = [sys.executable, SETUP, "--version"]
+    environment = {"PATH": str(tmp_path)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=SETUP.parent, env=environment, timeout=60
+    )
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    missing = "cmake, a C++ compiler, ninja or make are missing."
+    assert lines[0] == f"stoker cannot be built here: {missing}"
+    debian, fedora = (next(line for line in lines if system in line) for system in ("Debian", "Fedora"))
+    for library in ("tbb", "jpeg", "png", "webp", "tiff"):
+        assert f"lib{library}-dev" in debian
+        assert re.search(rf"\b(lib)?{library}(-turbo)?-devel\b", fedora)
+    assert "apt-get install g++ cmake" in debian
+    assert "dnf install gcc-c++ cmake" in fedora
+    assert "pip install --no-build-isolation ." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_build_without_torch_says_that_pip_may_hide_it(tmp_path: Path) -> None:
+    (tmp_path / "run.py").write_text(WITHOUT_TORCH.replace("sys.path[0]", repr(str(SETUP.parent))))
+    done = subprocess.run(
+        [sys.executable, tmp_path / "run.py"], capture_output=True, text=True, cwd=SETUP.parent, timeout=60
+    )
+    assert done.returncode == 1
+    assert re.match(r"stoker cannot be built here: torch\b.* (is|are) missing\.\n", done.stderr)
+    assert "pip install torch" in done.stderr

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from conftest import RunScript
 from PIL import Image
 
 import stoker
+from stoker import demo
 from stoker._files import find_images
 from stoker.bench import (
     ACCELERATORS,
     WORKLOADS,
     Accelerator,
     Emulation,
+    _emulation_line,
     default_sweep,
     emulate_accelerators,
     run_bench,
@@ -177,6 +184,10 @@ def test_env_and_version() -> None:
     facts = json.loads(run("env", "--json").stdout)
     assert facts["stoker"] == stoker.__version__
     assert facts["usable_cores"] >= 1
+    assert facts["os"].endswith(f"{platform.system()} {platform.release()}")
+    assert facts["cpu"]
+    assert (facts["accelerator"] == "none") == (not torch.accelerator.is_available())
+    assert re.fullmatch(r"\d+\..*|not installed", facts["torchvision"])
     assert run("--version").stdout.strip() == stoker.__version__
 
 
@@ -185,3 +196,91 @@ def test_help(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0
     assert "--json" in done.stdout
+    assert not re.search("<(bool|str|int|path)>", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "reason"),
+    [
+        (["benhc"], 2, "No such command 'benhc'"),
+        (["bench", "--batch", "many"], 2, "'--batch'"),
+        (["bench", "--no-such-option"], 2, "--no-such-option"),
+        (["index"], 2, "DIR"),
+        (["index", "/nowhere"], 1, "stoker index: /nowhere is not a folder"),
+        (["diagnose", "/nowhere.py"], 127, "/nowhere.py: no such file or program"),
+        (["demo", "--picture", "/nowhere/a.png"], 1, "the picture's folder does not exist: /nowhere"),
+    ],
+)
+def test_no_traceback_whatever_was_typed(arguments: list[str], status: int, reason: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+BROKEN = """
+import stoker.bench, stoker.cli, sys
+def broken():
+    raise KINDS
+stoker.cli.environment = broken
+sys.argv = ["stoker", "env"]
+stoker.cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "line"),
+    [
+        ("KeyboardInterrupt", 130, "stoker env: interrupted"),
+        ("OSError('full')", 1, "stoker env: full"),
+        ("TypeError('odd')", 1, "stoker env: TypeError: odd (with STOKER_TRACEBACK=1 it shows where)"),
+    ],
+)
+def test_whatever_goes_wrong_is_one_line(run_script: RunScript, kind: str, status: int, line: str) -> None:
+    done = run_script(BROKEN.replace("KINDS", kind))
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", line + "\n")
+
+
+def test_a_reader_that_goes_away_is_no_error(run_script: RunScript) -> None:
+    code = """
+import stoker.cli, sys
+reader, writer = os.pipe()
+os.close(reader)
+os.dup2(writer, 1)
+sys.stdout = open(1, "w", closefd=False)
+sys.argv = ["stoker", "env"]
+stoker.cli.main()
+"""
+    done = run_script(code)
+    assert done.returncode != 0
+    assert done.stderr == ""
+
+
+def test_an_option_of_diagnoses_behind_the_script_gets_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import sys; print(sys.argv[1:])")
+    script = str(tmp_path / "train.py")
+    html = ["--html", str(tmp_path / "a.html")]
+    done = run("diagnose", *html, script, "--steps", "20", "--lr=1")
+    assert done.stdout == "['--steps', '20', '--lr=1']\n"
+    assert f"it: stoker diagnose --steps … {script}\n" in done.stderr
+    assert "behind the script" not in run("diagnose", *html, script, "--lr=1").stderr
+
+
+def test_emulation_in_words() -> None:
+    one = Emulation("h100", 400, 1, 0.3, False, 0.28)
+    assert _emulation_line(one) == (
+        "  an emulated H100 was busy 30% of the time, with batches of 400: too little"
+        " (MLPerf Storage asks for 90%)\n"
+        "  at its full speed the loader is fast enough for 0.28 H100"
+    )
+    assert "3 emulated H100 were busy 95% of the time, with batches of 400: enough" in _emulation_line(
+        Emulation("h100", 400, 3, 0.95, True, 3.2)
+    )
+
+
+def test_the_demo_of_ones_own_photographs_needs_no_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(demo, "find_spec", lambda name: None if name == "skimage" else real(name))
+    demo._check_arguments(Path("photos"), 1, 1, Path("a.png"))
+    with pytest.raises(demo.DemoError, match="pip install scikit-image"):
+        demo._check_arguments(None, 1, 1, Path("a.png"))

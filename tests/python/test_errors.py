@@ -292,3 +292,11 @@ def test_a_batch_that_does_not_come_in_time(numbered: list[Path], tmp_path: Path
     iterator = iter(DataLoader(dataset, batch_size=100, num_workers=1, timeout=0.05))
     with pytest.raises(RuntimeError, match=r"timed out after 0\.05 seconds"):
         next(iterator)
+
+
+def test_a_truncated_jpeg_is_said_to_be_so() -> None:
+    whole = encode(photo_like(500, 500, seed=1), "JPEG", quality=90)
+    cut = whole[: len(whole) // 2]
+    with pytest.raises(DataError) as caught:
+        decode(cut)
+    assert caught.value.reason == f"truncated after {len(cut)} bytes: part of the image is missing"

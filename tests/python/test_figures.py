@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,6 +62,27 @@ def test_the_index_page_has_the_table_of_the_committed_figures(draw: ModuleType)
     table = draw.savings_table(savings)
     assert table in draw.INDEX_PAGE.read_text()
     assert len(table.splitlines()) == 2 + sum(len(crops) for crops in savings["ratio"].values())
+
+
+def test_the_readme_and_the_demos_picture_show_the_committed_figures(draw: ModuleType) -> None:
+    figures = json.loads(draw.DEMO.read_text())
+    assert figures["runs"]
+    table = draw.demo_table(figures)
+    assert table in (ROOT / "README.md").read_text()
+    with Image.open(draw.DEMO_PICTURE) as picture:
+        assert picture.info["Figures"] == draw.demo_mark()
+
+
+def test_the_demos_table_is_of_the_median_run_and_has_the_range(draw: ModuleType) -> None:
+    def run(speed: float) -> dict[str, Any]:
+        one = {
+            "images_per_s": 100.0, "cpu_s_per_image": 4e-3, "first_batch_s": 0.5, "wait_share": 0.5,
+            "peak_memory_mb": 500.0, "loss": 0.5, "images": 60, "epochs": 2, "workers": 1, "device": "cpu",
+        }  # fmt: skip
+        return {"torch": one, "stoker": {**one, "images_per_s": speed}, "step_cpu_s_per_image": 1e-3}
+
+    table = draw.demo_table({"runs": [run(300.0), run(150.0), run(200.0)]})
+    assert "| Training speed | 100 images/s | 200 images/s | 2.00 × | 1.50 to 3.00 × |" in table
 
 
 def test_figures_are_medians_of_quiet_runs(draw: ModuleType, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from recordings import CURES
 from stoker.diagnosis import judge
 from stoker.diagnosis.html_report import html_report
 from stoker.diagnosis.model import steady_rate
+from stoker.diagnosis.origin import IN_THE_TITLE
 from stoker.stats.clocks import WORKER_STATES
 
 UNITS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "min": 60.0}
@@ -53,7 +54,8 @@ def test_the_verdict_comes_first_then_its_evidence() -> None:
     assert verdict.evidence
     texts = [text for text in Tags(html_report(run, verdict, "A title")).texts if text.strip()]
     body = texts.index("A title", 2)
-    assert texts[body : body + 3] == ["A title", verdict.headline, verdict.evidence[0]]
+    head = ["A title", "torch 2.13.0", verdict.headline, verdict.evidence[0]]
+    assert texts[body : body + 4] == head
 
 
 def test_cures_with_prediction_against_the_measured() -> None:
@@ -65,7 +67,7 @@ def test_cures_with_prediction_against_the_measured() -> None:
     for row, cure in zip(rows[:2], CURES):
         assert row[3] == f"{cure.images_per_s:,.0f} images/s"
         assert float(row[4].split()[0]) == rounded(cure.images_per_s / steady_rate(run))
-    assert rows[2][3:] == ["not predicted", ""]
+    assert rows[2][3:] == ["not predicted", "–"]
 
 
 def test_throughput_bars_are_as_long_as_their_figures() -> None:
@@ -277,7 +279,9 @@ def test_slowest_samples() -> None:
 
 def test_all_facts_are_there() -> None:
     rows = [tuple(row) for row in Tags(page_of("native")).cells if len(row) == 2]
-    assert set(RUNS["native"].facts.items()) <= set(rows)
+    said = {key: value for key, value in RUNS["native"].facts.items() if key not in IN_THE_TITLE}
+    assert set(said.items()) <= set(rows)
+    assert len(said) == 2
 
 
 def test_what_was_not_measured_is_said() -> None:
@@ -292,7 +296,7 @@ def test_what_was_not_measured_is_said() -> None:
         page = page_of(name)
         assert pictures(page) == {}
         assert page.count("Not measured:") >= 7
-        assert page.count("<section>") == 9
+        assert page.count("<section") == 9
         assert not re.search(r"\b(nan|inf|None)\b", page)
 
 

@@ -44,13 +44,13 @@ def test_build_and_again(data: Path) -> None:
 def test_words(data: Path) -> None:
     done = run(data, "--workers", 1)
     assert (done.status, done.err) == (0, "")
-    assert done.out.startswith(f"{data / FILE_NAME}: 16 entries added, 0 were there\n  16 images")
+    assert done.out.startswith(f"{data / FILE_NAME}: 16 entries added, 0 already there\n  16 images")
     assert "16 with checkpoints" in done.out
-    assert "0 entries added, 16 were there" in run(data).out
+    assert "0 entries added, 16 already there" in run(data).out
     info = run(data, "--info")
     assert (info.status, info.err) == (0, "")
     assert info.out.startswith(f"{data / FILE_NAME}: covers 100.0% of 16 images\n")
-    assert "16 entries in 1 blocks" in info.out
+    assert "16 entries in 1 block" in info.out
     assert "of the entropy decoding of RandomResizedCrop(224)" in info.out
     assert "of the entropy decoding of Resize(256) + CenterCrop(224)" in info.out
     verify = run(data, "--verify")
@@ -82,7 +82,7 @@ def test_verify(data: Path) -> None:
     assert counts(verified) == {"good": 16}
     write_photos(data / "a", 2)
     assert counts(report(data, "--verify")) == {"good": 16, "unknown": 2}
-    assert "all that it has is right; 2 images it does not know" in run(data, "--verify").out
+    assert "all entries are right; 2 images have none" in run(data, "--verify").out
 
 
 def test_images_of_every_kind(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_what_a_loader_leaves_of_other_formats_is_right(tmp_path: Path) -> None:
 def test_what_changed_a_moment_ago_is_left_for_later(data: Path) -> None:
     change_now(data / "a" / "000.jpg")
     built = run(data)
-    assert "1 changed a moment ago: run the command again for them" in built.out
+    assert "1 image left out, changed a moment ago: run the command again" in built.out
     assert counts(report(data, "--info")) == {"checkpoints": 15, "unknown": 1}
     os.utime(data / "a" / "000.jpg", (OLD_S, OLD_S))
     assert counts(report(data)) == {"checkpoints": 1, "known": 15}
@@ -183,7 +183,7 @@ def test_names_that_are_no_text_in_words(tmp_path: Path, run_script: RunScript, 
     code = 'import stoker.cli; sys.stdout.reconfigure(encoding="utf-8", errors="strict"); stoker.cli.main()'
     done = run_script(code, "index", folder, *option)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "1 images" in done.stdout
+    assert "1 image" in done.stdout
 
 
 # ---- growing and shrinking -----------------------------------------------------------------------
@@ -310,7 +310,7 @@ def test_failures_say_why_in_one_line(tmp_path: Path, data: Path, option: list[s
     ]
     if option:
         cases.append(([data], f"{data / FILE_NAME} does not exist: make it with stoker index"))
-        cases.append(([data, "--info", "--verify"], "--info and --verify are two runs"))
+        cases.append(([data, "--info", "--verify"], "--info and --verify are two commands"))
     else:
         out = tmp_path / "no" / "such" / "folder"
         cases.append(([data, "--out", out], "the index could not be written"))

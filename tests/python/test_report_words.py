@@ -223,7 +223,7 @@ def test_reads_that_waited_for_storage(slow: int, told: bool) -> None:
             "75% of samples used it, which saved 70% of their entropy decoding",
         ),
         (IndexStats(recorded=6000, unknown=400), "being built; the next epoch decodes less"),
-        (IndexStats(nothing=5166, rejected=1234), "1,234 entries were not their files' and went unused"),
+        (IndexStats(nothing=5166, rejected=1234), "1,234 entries did not fit the files and went unused"),
     ],
 )
 def test_the_decode_index(index: IndexStats, expected: str | None) -> None:

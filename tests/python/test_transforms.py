@@ -169,7 +169,7 @@ def test_torchvisions_enum_is_taken() -> None:
         (T.RandomErasing, {"value": (1, 2)}, "1 or 3 finite numbers"),
         (T.RandomApply, {"transforms": []}, "at least one"),
         (T.RandomApply, {"transforms": [T.Resize(8)], "p": 2}, "RandomApply: p"),
-        (T.RandomChoice, {"transforms": [T.Resize(8)], "p": [1, 2]}, "1 transforms, but 2 weights"),
+        (T.RandomChoice, {"transforms": [T.Resize(8)], "p": [1, 2]}, "1 transform, but 2 weights"),
         (T.RandomChoice, {"transforms": [T.Resize(8)], "p": [0]}, "not all 0"),
         (T.RandomOrder, {"transforms": []}, "at least one"),
         (T.ConvertImageDtype, {"dtype": torch.float16}, "torch.float32 or torch.uint8"),

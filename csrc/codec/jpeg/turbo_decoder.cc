@@ -296,13 +296,11 @@ ImageView TurboDecoder::Decode(const Rect& region, ByteBuffer* pixels) {
   if (s.cinfo.num_components == 4) job.cmyk_row = job.spare_row;
   job.to_the_end = !HasEndOfImage(s.jpeg, scan_begin);
   if (!TryReadRows(&s.cinfo, &s.errors, &job)) s.Fail();
-  const auto row = s.cinfo.output_scanline;
   const bool truncated = s.errors.at_end && !IsComplete(s.cinfo, s.errors);
   jpeg_abort_decompress(&s.cinfo);
   if (truncated) {
     throw StageError(Stage::kDecode, "truncated after " + std::to_string(s.jpeg.size) +
-                                         " bytes: data up to row " + std::to_string(row) + " of " +
-                                         std::to_string(s.cinfo.image_height) + " are missing");
+                                         " bytes: part of the image is missing");
   }
   const auto row_bytes = static_cast<ptrdiff_t>(job.columns) * kChannels;
   const ptrdiff_t skip = (region.left - static_cast<ptrdiff_t>(job.column)) * kChannels;

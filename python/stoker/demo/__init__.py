@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stoker._cpus import usable_cores
 from stoker._printable import printable, printable_name
+from stoker._words import counted
 from stoker.demo.errors import DemoError
 
 __all__ = ["DemoError", "run_demo"]
@@ -20,8 +21,8 @@ _PACKAGES = {
     "numpy": "numpy",
     "psutil": "psutil",
     "rich": "rich",
-    "skimage": "scikit-image",
 }
+_FOR_PHOTOGRAPHS = {"skimage": "scikit-image"}  # of which the demo's own are made
 _PICTURE_FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -35,7 +36,7 @@ def run_demo(data: Path | None, workers: int | None, epochs: int, picture: Path,
     as_json: print one JSON object on standard output, everything else on standard error.
     """
     try:
-        _check_arguments(workers, epochs, picture)
+        _check_arguments(data, workers, epochs, picture)
         _run(data, workers, epochs, picture, as_json)
     except KeyboardInterrupt:
         print("stoker demo: interrupted", file=sys.stderr)
@@ -46,9 +47,10 @@ def run_demo(data: Path | None, workers: int | None, epochs: int, picture: Path,
     return 0
 
 
-def _check_arguments(workers: int | None, epochs: int, picture: Path) -> None:
+def _check_arguments(data: Path | None, workers: int | None, epochs: int, picture: Path) -> None:
     """Complain now rather than after a minute of training."""
-    missing = [package for name, package in _PACKAGES.items() if find_spec(name) is None]
+    needed = _PACKAGES if data is not None else {**_PACKAGES, **_FOR_PHOTOGRAPHS}
+    missing = [package for name, package in needed.items() if find_spec(name) is None]
     if missing:
         raise DemoError(f"needs packages that are missing: pip install {' '.join(missing)}")
     if epochs < 1:
@@ -72,7 +74,7 @@ def _run(data: Path | None, workers: int | None, epochs: int, picture: Path, as_
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     folder = demo_photos_with_progress(console) if data is None else data
     count = check_folder(folder)
-    console.print(f"Data: {count:,} images in {printable_name(str(folder))}", markup=False)
+    console.print(f"Data: {counted(count, 'image')} in {printable_name(str(folder))}", markup=False)
     comparison = compare(folder, workers or _default_workers(), epochs, console, quiet=as_json)
     print_table(comparison, console)
     draw(comparison, picture)

@@ -19,6 +19,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from stoker._words import counted
 from stoker.demo.errors import DemoError
 from stoker.demo.measure import run_and_watch
 
@@ -186,7 +187,8 @@ def _read_once(data: Path) -> None:
 def print_table(comparison: Comparison, console: Console) -> None:
     """Print torch, Stoker and the ratio, one line per measure."""
     result = comparison.stoker
-    table = Table(title=f"{result.images:,} images, {result.workers} workers, on {result.device_name}")
+    images, workers = counted(result.images, "image"), counted(result.workers, "worker")
+    table = Table(title=f"{images}, {workers}, on {result.device_name}")
     table.add_column("")
     for header in ("torch's DataLoader", "Stoker", "ratio"):
         table.add_column(header, justify="right")

@@ -27,6 +27,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from stoker._words import counted
 from stoker.demo.errors import DemoError
 
 DEFAULT_COUNT = 1000
@@ -111,7 +112,7 @@ def demo_photos_with_progress(console: Console) -> Path:
 
         def show(done: int, count: int) -> None:
             if done == 1 and not console.is_terminal:
-                console.print(f"Deriving {count:,} photographs, once")
+                console.print(f"Deriving {counted(count, 'photograph')}, once")
             progress.update(task, completed=done, visible=True)
 
         return demo_photos(on_progress=show)

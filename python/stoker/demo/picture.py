@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stoker._words import counted
 from stoker.demo.compare import Comparison, Measure, measures
 
 # Told apart by brightness and hatching too: for print, and for eyes that do not see the colours.
@@ -35,8 +36,10 @@ def headline(comparison: Comparison) -> str:
     return f"{sentence}; loading takes {loader_cpu.verdict} CPU time"
 
 
-def draw(comparison: Comparison, file: Path) -> None:
+def draw(comparison: Comparison, file: Path, metadata: dict[str, str] | None = None) -> None:
     """Write the picture to `file`; the ending says the format (.png, .svg, .pdf).
+
+    metadata: that the file carries along (of .png: any names).
 
     Raises OSError if it cannot be written, ValueError for a format that matplotlib does not know.
     """
@@ -49,8 +52,8 @@ def draw(comparison: Comparison, file: Path) -> None:
     figure.text(
         0.03,
         0.885,
-        f"{result.images // result.epochs:,} photographs, {result.epochs} epochs, "
-        f"{result.workers} workers, RandomResizedCrop to 224 × 224, "
+        f"{counted(result.images // result.epochs, 'photograph')}, {counted(result.epochs, 'epoch')}, "
+        f"{counted(result.workers, 'worker')}, RandomResizedCrop to 224 × 224, "
         f"a small convolutional network on {result.device_name}",
         fontsize=10,
         color=_GRAY,
@@ -64,7 +67,7 @@ def draw(comparison: Comparison, file: Path) -> None:
         color=_GRAY,
     )
     figure.subplots_adjust(left=0.09, right=0.97, top=0.77, bottom=0.09, wspace=0.3, hspace=0.6)
-    figure.savefig(file)
+    figure.savefig(file, metadata=metadata)
 
 
 def _draw_panel(axes: Axes, measure: Measure) -> None:

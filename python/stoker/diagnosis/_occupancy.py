@@ -150,25 +150,24 @@ def _caption(recording: Recording, count: int, rows: Sequence[Row]) -> str:
     ]
     if native:
         words.append(
-            "At work: reading, decoding or transforming a sample, waiting for storage or a core included."
+            "At work: reading, decoding or transforming a sample, also while it waits for storage or a core."
         )
     else:
         words.append(
-            "At work: in the dataset or in collate_fn, asleep or not; counted when that is done, and what is "
-            "too much for an interval goes to those before it."
+            "At work: in the dataset or in collate_fn, asleep or not. A worker tells its time when it has "
+            "finished a sample; the time of one that took longer than an interval is spread over the "
+            "intervals before."
         )
     if rows[0].last > rows[0].first:
         per = rows[0].last + 1
-        words.append(
-            f"{workers:,} workers would be too many rows: each row is the mean of {per} neighbours, at most "
-            f"{MOST_ROWS} rows."
-        )
+        words.append(f"Of {workers:,} workers, {per} neighbours share a row, which shows their mean.")
     if recording.stats.workers and native:
         words.append(
-            "Any that is free takes the next sample, so a pale row is one with less to do, not a slow one."
+            "Any worker that is free takes the next sample: a pale row had less to do, and is not slow."
         )
     elif recording.stats.workers:
-        words.append("Numbered as PyTorch does, from 0; those of all iterators with a number share its row.")
-    long = "a second each or longer, but for the last"
-    words.append(f"{counted(count, 'interval')}, {long}; what is quicker does not show.")
+        words.append(
+            "Numbered from 0, as PyTorch does; a row holds the workers that had its number in each epoch."
+        )
+    words.append(f"{counted(count, 'interval')} of a second or more, so shorter changes do not show.")
     return " ".join(words)

@@ -41,7 +41,7 @@ def throughput_picture(verdict: Verdict) -> Drawn | str:
             "takes no time. The lower of the two bounds the run."
         )
     if any(value > most * 1.0001 for _, _, value in bars):
-        caption += " → goes on beyond the picture."
+        caption += " A bar with → goes on beyond the picture."
     return picture.svg(), caption
 
 
@@ -198,7 +198,7 @@ def _chain_caption(stats: LoaderStats) -> str:
     total = stats.workers_time_s
     words = []
     if stats.workers == 0:
-        words.append("The rest of all time is not loading: the loop's own step, mostly.")
+        words.append("In the rest of the time nothing is loaded: mostly it is the loop's own step.")
     elif total > 0 and (stats.waiting_s or stats.idle_s):
         off = f"{percent(stats.waiting_s / total)} waiting with every batch ahead full"
         if stats.path == "native":
@@ -207,7 +207,7 @@ def _chain_caption(stats: LoaderStats) -> str:
             off = f"{percent(stats.waiting_s / total)} not working"
         words.append(f"The rest of the workers' time: {off}.")
     if stats.path != "native":
-        words.append("Sleep, for storage or whatever else, is part of the three boxes behind it.")
+        words.append("The time asleep, for storage or anything else, is also part of the boxes to its right.")
     if stats.collate.count and stats.wait.total_s > 0:
         share = percent(stats.collate.total_s / stats.wait.total_s)
         words.append(f"collate_fn, in the training loop's thread, took {share} of its wait.")

@@ -62,8 +62,20 @@ FILLS = {
 
 
 # Of one hue, each darker than the one before it, so that they say the same in grey.
-SHADES = ("#ffffff", "#d3e6f3", "#9ecae8", "#56a3d3", "#0072b2", "#003a63")
+SHADES = ("#ffffff", "#d3e6f3", "#9ecae8", "#56a3d3", "#0d72b0", "#003a63")
 FILLS.update({f"shade{i}": Fill(colour) for i, colour in enumerate(SHADES)})
+
+# On a dark page these become others: shades get lighter there, not darker.
+DARK_FILLS = {
+    **dict(zip(SHADES, ("#161616", "#17384d", "#1f587d", "#3484b8", "#7fbde6", "#dff1fc"))),
+    INK: "#e8e8e8",
+    "#fff": "#161616",
+    "#555": "#bbb",
+    "#dddddd": "#3a3a3a",
+    "#f4f4f4": "#262626",
+    "#0072b2": "#2b8fd0",
+}
+DARK_STROKES = {INK: "#e8e8e8", FAINT: "#484848", "#555": "#bbb", "#888": "#999", "#bbb": "#555"}
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,9 @@ def steps_picture(recording: Recording) -> Drawn | str:
             )
     else:
         caption.append("Device idle: not measured, there was no device clock.")
-    caption.append("▼ marks an epoch's first batch; grey times count from the loader's first iterator.")
+    caption.append(
+        "▼ marks an epoch's first batch; the times in grey begin with the loader's first iterator."
+    )
     return picture.svg(), " ".join(caption)
 
 
@@ -172,9 +174,9 @@ def workers_picture(recording: Recording) -> Drawn | str:
     _step_axis(picture, area, groups)
     who = "how many workers were" if recording.stats.workers else "share of it that the loop's own thread was"
     return picture.svg(), (
-        f"Height: {who} in each state, on average, counted only while the loop waited for the batch "
-        "of that step, however short the wait; empty where no worker did anything then. What they did "
-        f"between two waits is not recorded step by step. {_bars_words(recording)}"
+        f"Height: {who} in each state, on average, while the loop waited for the batch of that step; "
+        "empty where it did not wait, or no worker did anything then. What the workers did between two waits "
+        f"is not known step by step. {_bars_words(recording)}"
     )
 
 

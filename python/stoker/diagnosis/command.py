@@ -23,6 +23,7 @@ from .chrome_trace import chrome_trace
 from .findings import Finding, as_json, findings_in, together, words_for
 from .html_report import html_report
 from .recording import write_whole
+from .thumbnails import thumbnails_of
 
 INJECT = Path(__file__).parent / "inject"
 _POLL_S = 0.2
@@ -31,6 +32,7 @@ HEADROOM_S = 3.0
 _TERMINALS = (signal.SIGINT, signal.SIGQUIT)
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _PATIENCE_S = 5.0  # with what has been asked to end, and with ranks that are a little behind
+OPTIONS = ("--steps", "--headroom", "--stop", "--html", "--trace", "--recording", "--json")
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # a shell's exit statuses
 
 
@@ -233,6 +235,12 @@ def diagnose(
     json_file: Path | None,
 ) -> int:
     """The command; returns the script's exit status."""
+    if misplaced := [option for option in arguments[1:] if option.partition("=")[0] in OPTIONS]:
+        print(
+            f"stoker diagnose: {', '.join(misplaced)} behind the script is the script's own option; one of"
+            f" diagnose's stands before it: stoker diagnose {misplaced[0]} … {arguments[0]}",
+            file=sys.stderr,
+        )
     if (headroom or stop) and steps == 0:
         steps = DEFAULT_STEPS
 
@@ -269,7 +277,8 @@ def _write(found: list[Finding], html: Path, trace: Path | None, recording: Path
     if not found:
         return False
     first = found[0]
-    reported = _write_file(html, html_report(first.recording, first.verdict))
+    thumbnails = thumbnails_of(first.recording.stats)
+    reported = _write_file(html, html_report(first.recording, first.verdict, thumbnails=thumbnails))
     if trace is not None:
         _write_file(trace, chrome_trace(first.recording))
     if recording is not None:

@@ -268,7 +268,8 @@ class _Cures:
             ahead += 1
         each = max(1, stats.workers) if stats.path == "python" else 1  # prefetch_factor is of each process
         factor, more = -(-now // each), -(-ahead // each)
-        how = f"{(more - factor) * each} more batches ahead, of memory, cover the longest wait"
+        more_ahead = counted((more - factor) * each, "more batch", "more batches")
+        how = f"{more_ahead} ahead, which take memory, cover the longest wait"
         return [Cure("prefetch", f"prefetch_factor {factor} → {more}", reach, how, more)]
 
 

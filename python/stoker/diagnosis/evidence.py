@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._words import counted, duration, percent
+from ._words import cores_of, counted, duration, percent
 from .hot import hottest
 from .limits import Limit, inner_threads_s, loading_cpu_s
 from .recording import Recording
@@ -23,7 +23,7 @@ def evidence_of(
         lines.append(f"the host waited {percent(hidden)}, of which work still queued on the device hid some")
     if limit == "storage" and stats.path == "native":
         lines.append(
-            f"{usage.slow_reads.count:,} of {usage.reads:,} reads waited for storage, "
+            f"{usage.slow_reads.count:,} of {counted(usage.reads, 'read')} waited for storage, "
             f"{duration(usage.slow_reads.mean_s)} each"
         )
     elif limit in ("storage", "asleep"):
@@ -34,8 +34,8 @@ def evidence_of(
     if limit == "quota" and system.quota_cores is not None:
         shared = f", {system.others_cores:.1f} by other processes in it" if system.group_cpu_s else ""
         lines.append(
-            f"quota {system.quota_cores:g} cores, of which {mine:.1f} were used{shared}; it held threads"
-            f" back in {percent(system.throttled_share)} of its periods"
+            f"quota {cores_of(system.quota_cores)}, of which {mine:.1f} were used{shared}; it held"
+            f" threads back in {percent(system.throttled_share)} of its periods"
         )
     if limit == "oversubscription":
         lines.append(_no_core(recording))

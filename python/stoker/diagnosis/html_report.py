@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from .._printable import html_text as escape
 from ..stats.records import LoaderStats
+from ._css import css
 from ._occupancy import occupancy_picture
 from ._pictures import (
     chain_picture,
@@ -18,59 +20,39 @@ from ._pictures import (
 )
 from ._svg import Drawn
 from ._timelines import cores_picture, depth_picture, steps_picture, workers_picture
-from ._words import counted, duration, percent, rate, size, times
+from ._words import cores_of, counted, duration, percent, rate, size, times
 from .model import steady_rate
+from .origin import IN_THE_TITLE, VERSIONS
 from .recording import Recording
 from .verdict import Cure, Verdict
-
-# Readable in print and in grey: no background carries a meaning.
-CSS = """
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 24px 20px 48px; max-width: 900px; color: #222; background: #fff;
-       font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-h1 { font-size: 14px; font-weight: 600; color: #555; margin: 0 0 12px; overflow-wrap: anywhere; }
-h2 { font-size: 18px; margin: 40px 0 10px; padding-bottom: 4px; border-bottom: 1px solid #ccc; }
-h3 { font-size: 15px; margin: 24px 0 8px; }
-.verdict { border-left: 6px solid #222; padding: 2px 0 2px 16px; margin: 0 0 16px; }
-.verdict p { margin: 0; font-size: 22px; line-height: 1.35; font-weight: 600; overflow-wrap: anywhere; }
-.verdict ul { margin: 8px 0 0; padding-left: 20px; }
-li, td { overflow-wrap: anywhere; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 8px 20px;
-           margin: 16px 0; padding: 0; list-style: none; }
-.figures b { display: block; font-size: 20px; font-variant-numeric: tabular-nums; }
-.figures span, figcaption, .none { color: #555; font-size: 13px; }
-figure { margin: 0 0 12px; }
-figcaption { margin-top: 6px; max-width: 60em; }
-svg { display: block; width: 100%; height: auto; fill: #222; font-family: inherit; }
-svg .strong { font-weight: 600; }
-svg .dim { fill: #666; }
-svg .halo { font-weight: 700; stroke: #fff; stroke-width: 5px; paint-order: stroke; stroke-linejoin: round; }
-table { border-collapse: collapse; width: 100%; font-size: 13px; margin: 8px 0; }
-th, td { text-align: left; vertical-align: top; padding: 5px 12px 5px 0; border-bottom: 1px solid #e4e4e4; }
-th { font-weight: 600; color: #444; border-bottom-color: #999; }
-th { overflow-wrap: normal; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-td.n { white-space: nowrap; }
-th:last-child, td:last-child { padding-right: 0; }
-table.facts th { overflow-wrap: anywhere; width: 150px; border-bottom-color: #e4e4e4; }
-@media print {
-  body { max-width: none; padding: 0; font-size: 11pt; }
-  h2, h3 { break-after: avoid; }
-  figure, tr, .verdict { break-inside: avoid; }
-  @page { margin: 15mm; }
-}
-"""
 
 Row = Sequence[str]
 
 
-def html_report(recording: Recording, verdict: Verdict, title: str = "Stoker report") -> str:
-    """The page's text; write it as UTF-8. ``verdict``: with its cures, where there are any."""
+def html_report(
+    recording: Recording,
+    verdict: Verdict,
+    title: str = "",
+    thumbnails: Mapping[str, bytes] | None = None,
+) -> str:
+    """The page's text; write it as UTF-8.
+
+    Args:
+        verdict: with its cures, where there are any.
+        title: "": the script's name.
+        thumbnails: of the slowest samples, by their paths: PNG files.
+    """
     stats = recording.stats
+    # One rate is "measured": the steady state's, which is what cures are compared with.
+    verdict = replace(verdict, images_per_s=steady_rate(recording) or verdict.images_per_s)
     sections = [
-        _section("What would help" + (", best first" if verdict.cures else ""), _cures(recording, verdict)),
-        _section("From storage to step", _figure(chain_picture(recording, verdict))),
-        _section("Steps", _figure(steps_picture(recording))),
+        _section(
+            "What would help" + (", best first" if verdict.cures else ""),
+            _cures(recording, verdict),
+            across=True,
+        ),
+        _section("From storage to step", _figure(chain_picture(recording, verdict)), across=True),
+        _section("Steps", _figure(steps_picture(recording)), across=True),
         _section(
             "Workers",
             _figure(share_picture(stats)),
@@ -83,25 +65,38 @@ def html_report(recording: Recording, verdict: Verdict, title: str = "Stoker rep
         _section("Cores", _figure(cores_picture(recording))),
         _section("Queue", _figure(queue_picture(stats)), _figure(depth_picture(recording))),
         _section("Stages", _figure(percentiles_picture(recording)), _percentiles(recording)),
-        _section("Slowest samples", _slowest(stats)),
+        _section("Slowest samples", _slowest(stats, thumbnails or {})),
         _section("What ran", _facts(recording)),
     ]
-    name = escape(title)
+    name = escape(title or title_of(recording.facts))
     page = (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{name}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{CSS}</style>\n</head>\n<body>\n<h1>{name}</h1>\n{_head(stats, verdict)}\n"
-        + "\n".join(sections)
-        + "\n</body>\n</html>\n"
+        f"<style>{css()}</style>\n</head>\n<body>\n<h1>{name}</h1>\n{_origin(recording.facts)}"
+        f"{_head(stats, verdict)}\n<main>\n" + "\n".join(sections) + "\n</main>\n</body>\n</html>\n"
     )
     # A file's name need not be valid UTF-8; the page must be.
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _section(title: str, *parts: str) -> str:
-    return (
-        f"<section>\n<h2>{escape(title)}</h2>\n" + "\n".join(part for part in parts if part) + "\n</section>"
-    )
+def title_of(facts: Mapping[str, str]) -> str:
+    """As "train.py: Stoker report"."""
+    return f"{facts['script']}: Stoker report" if facts.get("script") else "Stoker report"
+
+
+def _origin(facts: Mapping[str, str]) -> str:
+    """Which run it was: its command, and when, where and with what it ran."""
+    said = [facts[name] for name in ("date", "host") if facts.get(name)]
+    said += [f"{name} {facts[key]}" for key, name in VERSIONS.items() if facts.get(key)]
+    command = f"<code>{escape(facts['command'])}</code>" if facts.get("command") else ""
+    return f'<p class="origin">{command}{escape(" · ".join(said))}</p>\n' if command or said else ""
+
+
+def _section(title: str, *parts: str, across: bool = False) -> str:
+    """``across``: in print, over both columns."""
+    kind = ' class="across"' if across else ""
+    inside = "\n".join(part for part in parts if part)
+    return f"<section{kind}>\n<h2>{escape(title)}</h2>\n{inside}\n</section>"
 
 
 def _figure(drawn: Drawn | str) -> str:
@@ -110,7 +105,7 @@ def _figure(drawn: Drawn | str) -> str:
         return _none(drawn) if drawn else ""
     picture, caption = drawn
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f"<figure>{picture}{below}</figure>"
+    return f'<figure><div class="scroll">{picture}</div>{below}</figure>'
 
 
 def _none(words: str) -> str:
@@ -121,16 +116,17 @@ def _head(stats: LoaderStats, verdict: Verdict) -> str:
     """The verdict, what it rests on, and the figures that sum the run up."""
     evidence = "".join(f"<li>{escape(line)}</li>" for line in verdict.evidence)
     where = "device idle behind the loader" if verdict.by_device else "exposed wait"
-    batches = "1 batch" if stats.batches == 1 else f"{stats.batches:,} batches"
-    measured = [(f"{stats.samples:,}", f"samples in {batches}")]
+    batches = counted(stats.batches, "batch", "batches")
+    measured = [(f"{stats.samples:,}", f"{'sample' if stats.samples == 1 else 'samples'} in {batches}")]
     if stats.batches:
         measured.append((duration(stats.first_batch_s), "to the first batch"))
-        measured.insert(0, (rate(verdict.images_per_s), "measured, over the whole run"))
+        measured.insert(0, (rate(verdict.images_per_s), "measured, behind each epoch's first batch"))
     if verdict.kind != "unknown":
         lost = f"of the steady time lost to the loader ({where})"
         measured.insert(1, (percent(verdict.lost_share), lost))
     if stats.failed_batches:
-        measured.append((f"{stats.failed_batches:,}", "batches failed"))
+        failed = "batch failed" if stats.failed_batches == 1 else "batches failed"
+        measured.append((f"{stats.failed_batches:,}", failed))
     figures = "".join(f"<li><b>{escape(n)}</b><span>{escape(words)}</span></li>" for n, words in measured)
     return (
         f'<div class="verdict"><p>{escape(verdict.headline)}</p>'
@@ -139,33 +135,47 @@ def _head(stats: LoaderStats, verdict: Verdict) -> str:
     )
 
 
-def _table(head: Row, rows: Sequence[Row], numbers: int) -> str:
-    """A table whose columns from ``numbers`` on are set to the right."""
+def _table(
+    head: Row, rows: Sequence[Row], numbers: int, before: Sequence[str] = (), behind: Sequence[str] = ()
+) -> str:
+    """A table whose columns from ``numbers`` on are set to the right; a column without words is left out.
+
+    Args:
+        before, behind: HTML for one more column, a cell for each row; () or all "": none.
+    """
+    kept = [i for i in range(len(head)) if any(row[i] not in ("", "–") for row in rows)]
 
     def cells(row: Row, tag: str) -> str:
         kinds = ["" if i < numbers else ' class="n"' for i in range(len(row))]
-        return "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(row, kinds))
+        return "".join(f"<{tag}{kinds[i]}>{escape(row[i])}</{tag}>" for i in kept)
 
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    return f"<table><thead><tr>{cells(head, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+    def column(html: Sequence[str]) -> list[str]:
+        return [f"<td>{cell}</td>" for cell in html] if any(html) else [""] * len(rows)
+
+    body = "".join(
+        f"<tr>{first}{cells(row, 'td')}{last}</tr>"
+        for first, row, last in zip(column(before), rows, column(behind))
+    )
+    begin, end = ("<th></th>" if any(more) else "" for more in (before, behind))
+    wide = ' class="wide"' if len(kept) > 5 else ""
+    titles = f"<thead><tr>{begin}{cells(head, 'th')}{end}</tr></thead>"
+    return f'<div class="scroll"><table{wide}>{titles}<tbody>{body}</tbody></table></div>'
 
 
 def _cures(recording: Recording, verdict: Verdict) -> str:
-    # What is predicted is the steady state's throughput, first batches apart.
-    verdict = replace(verdict, images_per_s=steady_rate(recording) or verdict.images_per_s)
     picture = _figure(throughput_picture(verdict))
     if recording.headroom > 0:
         picture += f"<p>With batches from memory the loop took {escape(rate(recording.headroom))}.</p>"
     if not verdict.cures:
         return _none("Nothing to suggest from this recording.") + picture
     rows = [_cure(i + 1, cure, verdict.images_per_s) for i, cure in enumerate(verdict.cures)]
-    head = ("", "Change", "How", "Predicted", "Against measured")
+    head = ("No.", "Change", "How", "Predicted", "Against measured")
     return _table(head, rows, 3) + picture
 
 
 def _cure(number: int, cure: Cure, measured: float) -> Row:
     if cure.images_per_s <= 0:
-        return (f"{number}", cure.what, cure.how, "not predicted", "")
+        return (f"{number}", cure.what, cure.how, "not predicted", "–")
     gain = times(cure.images_per_s / measured) if measured > 0 else ""
     return (f"{number}", cure.what, cure.how, rate(cure.images_per_s), gain)
 
@@ -185,11 +195,14 @@ def _percentiles(recording: Recording) -> str:
 
 
 def _profile(recording: Recording) -> str:
-    rows = [(part, percent(share)) for part, share in recording.profile.items() if share >= 0.01]
-    return _table(("Part of the workers' code", "share of their time at work"), rows, 1)
+    parts = [(part, share) for part, share in recording.profile.items() if share >= 0.01]
+    rows = [(part.removeprefix("python: "), percent(share)) for part, share in parts]
+    lines = [recording.source_lines.get(part, "") for part, _ in parts]
+    code = [f"<code>{escape(line)}</code>" if line else "" for line in lines]
+    return _table(("Part of the workers' code", "Share of their time at work"), rows, 1, behind=code)
 
 
-def _slowest(stats: LoaderStats) -> str:
+def _slowest(stats: LoaderStats, thumbnails: Mapping[str, bytes]) -> str:
     if not stats.slowest:
         return _none("Not measured: no sample has been loaded yet.")
     stages = list(dict.fromkeys(name for sample in stats.slowest for name in sample.stages))
@@ -204,11 +217,17 @@ def _slowest(stats: LoaderStats) -> str:
         )
         for sample in stats.slowest
     ]
-    return _table(("Sample", "File", "time", "of the mean", *stages), rows, 2)
+    pictures = [_thumbnail(thumbnails.get(sample.path, b"")) for sample in stats.slowest]
+    return _table(("Sample", "File", "time", "of the mean", *stages), rows, 2, before=pictures)
+
+
+def _thumbnail(png: bytes) -> str:
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(png).decode()}">' if png else ""
 
 
 def _facts(recording: Recording) -> str:
-    rows = [*recording.facts.items(), *_measured_facts(recording)]
+    said = [item for item in recording.facts.items() if item[1] and item[0] not in IN_THE_TITLE]
+    rows = [*said, *_measured_facts(recording)]
     body = "".join(f'<tr><th scope="row">{escape(a)}</th><td>{escape(b)}</td></tr>' for a, b in rows)
     return f'<table class="facts"><tbody>{body}</tbody></table>'
 
@@ -216,7 +235,7 @@ def _facts(recording: Recording) -> str:
 def _measured_facts(recording: Recording) -> list[tuple[str, str]]:
     stats, system = recording.stats, recording.stats.system
     elapsed = max(system.elapsed_s, 1e-9)
-    quota = "no quota" if system.quota_cores is None else f"quota {system.quota_cores:g} cores"
+    quota = "no quota" if system.quota_cores is None else f"quota {cores_of(system.quota_cores)}"
     used = tuple(s / elapsed for s in (system.machine_cpu_s, system.process_cpu_s, system.worker_cpu_s))
     rows = [
         ("path", stats.path),
@@ -238,7 +257,7 @@ def _measured_facts(recording: Recording) -> list[tuple[str, str]]:
         rows.append(
             (
                 "decode index",
-                f"used for {stats.index.used:,} of {stats.index.samples:,} samples, saved "
+                f"used for {stats.index.used:,} of {counted(stats.index.samples, 'sample')}, saved "
                 f"{percent(stats.index.saved_share)} of their entropy-coded data",
             )
         )

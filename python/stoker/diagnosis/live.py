@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -39,8 +40,18 @@ def _width(terminal: TextIO) -> int:
     return min(WIDTH, columns - 1) if columns > 1 else WIDTH
 
 
+def _writes_over(out: TextIO) -> bool:
+    """Whether a carriage return goes back to the line's beginning: on a terminal, and in a notebook."""
+    if type(out).__module__.partition(".")[0] == "ipykernel":
+        return True
+    return bool(out.isatty())
+
+
 class LiveLine:
-    """Writes the line to ``out`` (standard error), over itself on a terminal. Threads: the consumer's."""
+    """Writes the line to ``out`` (standard error), over itself on a terminal and in a notebook.
+
+    The training does not end with what it is written to. Threads: the consumer's.
+    """
 
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out
@@ -59,8 +70,11 @@ class LiveLine:
         (None: the start), and the reading now."""
         if not self.due():
             return
-        out = self._out or sys.stderr
-        terminal = out.isatty()
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # there is none, or it is closed
+            self._show(self._out or sys.stderr, recording, since)
+
+    def _show(self, out: TextIO, recording: Callable[[], Recording], since: Since) -> None:
+        terminal = _writes_over(out)
         first = self._next_s == 0.0
         self._next_s = time.perf_counter() + (TERMINAL_S if terminal else LOG_S)
         lately, self._last = since(self._last)
@@ -77,5 +91,6 @@ class LiveLine:
     def end(self) -> None:
         """The epoch is over, or has raised, or was left: what is printed next begins a line of its own."""
         if self._open:
-            (self._out or sys.stderr).write("\n")
             self._open = False
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                (self._out or sys.stderr).write("\n")

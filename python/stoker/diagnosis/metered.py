@@ -14,15 +14,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from torch.utils.data import IterDataPipe, MapDataPipe
 
 from .. import _C
 from ..dataloader import DataLoader as StokersLoader
 from ..stats import Meter
 from . import ranks, trial
+from ._words import counted
 from .headroom import Headroom
+from .origin import origin
 from .recording import Recording, write_whole
+from .source_lines import source_lines
 from .worker_files import WorkerProfiles
 
 FIRST_WRITE_S, LONGEST_S = 1.0, 60.0  # recordings are written after 1, 2, 4 … s, for runs that are killed
@@ -131,7 +133,7 @@ class Metered:
     def recording(self, final: bool) -> Recording:
         self._run.write_profiles()
         seen, opened = self.profiles.read()
-        profiled = asdict(seen)
+        profiled = {**asdict(seen), "source_lines": source_lines(seen.profile)}
         if self._stokers is not None:
             made: Recording = self._stokers.recording(trials=final)
             return replace(made, **profiled, facts={**self.facts, **made.facts})
@@ -212,17 +214,17 @@ def facts_of(loader: Any) -> dict[str, str]:
     """What a reader wants to know of a torch DataLoader."""
     dataset = loader.dataset
     try:
-        size = f", {len(dataset):,} samples"
+        size = f", {counted(len(dataset), 'sample')}"
     except Exception:  # it is the script's own code
         size = ""
     facts = {
         "loader": f"{type(loader).__module__}.{type(loader).__qualname__}",
         "dataset": f"{type(_own_pipe(dataset)).__name__}{size}",
-        "workers": f"{loader.num_workers} processes",
+        "workers": counted(loader.num_workers, "process", "processes"),
         "batch": str(loader.batch_size),
         "pin_memory": str(loader.pin_memory),
         "persistent_workers": str(loader.persistent_workers),
-        "torch": str(torch.__version__),
+        **origin(),
     }
     if "OMP_NUM_THREADS" in os.environ:
         facts["OMP_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]

@@ -8,17 +8,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .._shown import Shown
 from .._typed import made
 from ..stats.clocks import StepRecord
 from ..stats.records import BOUNDS, LoaderStats
 from ..stats.system import SystemReading
+from ._words import counted
 
 VERSION = 1
 LEAST_LOOKS = 30  # at the workers' stacks, before the largest part of their profile means something
 
 
-@dataclass(frozen=True)
-class Recording:
+@dataclass(frozen=True, repr=False)
+class Recording(Shown):
     """What a loader measured.
 
     Attributes:
@@ -37,6 +39,7 @@ class Recording:
         variants: CPU time per image that the loader would take with another setting, as a share of what
             it takes now: from trials on the run's own samples. Keys: see stoker.diagnosis.trial; under
             ``stoker diagnose`` "native" or "images", see stoker.diagnosis.metered.
+        source_lines: of parts of the profile, the line of source.
     """
 
     stats: LoaderStats
@@ -49,11 +52,16 @@ class Recording:
     loops: dict[str, float] = field(default_factory=dict)
     looks: int = 0
     profile_failed: str = ""
+    source_lines: dict[str, str] = field(default_factory=dict)
 
     @property
     def few_looks(self) -> bool:
         """Too few for the profile to tell which part takes most of the time."""
         return 0 < self.looks < LEAST_LOOKS
+
+    def __str__(self) -> str:
+        steps, batches = len(self.steps), counted(self.stats.batches, "batch", "batches")
+        return f"Recording of {batches}, the last {steps:,} step by step, {self.stats.path} path"
 
     def to_dict(self) -> dict[str, Any]:
         """Of types that JSON has; ``from_dict`` is its inverse."""
@@ -69,6 +77,7 @@ class Recording:
             "loops": self.loops,
             "looks": self.looks,
             "profile_failed": self.profile_failed,
+            "source_lines": self.source_lines,
         }
 
     def to_json(self) -> str:

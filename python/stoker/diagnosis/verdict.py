@@ -29,8 +29,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .._shown import Shown
 from ..stats.records import LoaderStats
-from ._words import percent
+from ._words import counted, percent
 from .evidence import evidence_of
 from .limits import Limit, fills_them_at_work, limit_of, main_part, others_of
 from .recording import Recording
@@ -43,8 +44,8 @@ SPARE = 0.10  # of the workers' time: they were really ahead, and no jitter is i
 LEAST_CAPACITY = 0.5  # of the step's pace: a slower loader is slow, however its batches come
 
 
-@dataclass(frozen=True)
-class Cure:
+@dataclass(frozen=True, repr=False)
+class Cure(Shown):
     """Something that would help.
 
     Attributes:
@@ -61,9 +62,13 @@ class Cure:
     how: str = ""
     value: float = 0.0
 
+    def __str__(self) -> str:
+        brings = f": {self.images_per_s:,.0f} images/s predicted" if self.images_per_s else ": not predicted"
+        return f"{self.what}{brings}" + (f" ({self.how})" if self.how else "")
 
-@dataclass(frozen=True)
-class Verdict:
+
+@dataclass(frozen=True, repr=False)
+class Verdict(Shown):
     """What a run is bound by.
 
     Attributes:
@@ -99,6 +104,13 @@ class Verdict:
     capacity: float
     period: int = 0
     cures: tuple[Cure, ...] = field(default=())
+
+    def __str__(self) -> str:
+        lines = [self.headline, *(f"  {line}" for line in self.evidence)]
+        if self.cures:
+            lines += ["", "What would help, best first"]
+            lines += [f"  {n}. {cure}" for n, cure in enumerate(self.cures, 1)]
+        return "\n".join(lines)
 
 
 def _blamed(stats: LoaderStats) -> tuple[str, float]:
@@ -165,7 +177,7 @@ class _Judge:
     def verdict(self) -> Verdict:
         steady = self.steady
         if steady.steps < LEAST_STEPS:
-            few = f"{steady.steps} steady steps measured, {LEAST_STEPS} are needed"
+            few = f"{counted(steady.steps, 'steady step')} measured, {LEAST_STEPS} are needed"
             return self._made("unknown", "", "", f"Too early to tell: {few}.")
         first = (self.stats.first_wait_s + steady.started_s) / self.elapsed
         lost = steady.lost_share

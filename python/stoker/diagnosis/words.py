@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._printable import printable
 from ..stats.records import LoaderStats
-from ._words import counted, duration
+from ._words import cores_of, counted, duration
 from .cures import enough_workers
 from .model import steady_rate
 from .recording import Recording
@@ -82,12 +82,12 @@ def _machine(stats: LoaderStats) -> list[str]:
     elapsed = max(system.elapsed_s, 1e-9)
     cores = f"usable cores {system.usable_cores}"
     if system.quota_cores is not None:
-        cores = f"quota {system.quota_cores:g} cores"
+        cores = f"quota {cores_of(system.quota_cores)}"
     if system.machine_cpu_s > 0:
         busy = system.machine_cpu_s / elapsed / max(1, len(system.core_busy))
         mine = system.process_cpu_s / elapsed
         workers = " and its workers" if stats.path == "python" and stats.workers else ""
-        cores += f", busy {busy:.0%} ({mine:.1f} cores by this process{workers})"
+        cores += f", busy {busy:.0%} ({cores_of(mine, 1)} by this process{workers})"
     what = "workers" if stats.path == "native" else "worker processes"
     line = f"  {what} {stats.workers} · {cores}"
     if stats.path == "native":
@@ -96,8 +96,8 @@ def _machine(stats: LoaderStats) -> list[str]:
     slow = stats.usage.slow_reads
     if slow.count > 0.01 * stats.usage.reads:
         lines.append(
-            f"  storage: {slow.count:,} of {stats.usage.reads:,} reads waited for it, {duration(slow.mean_s)}"
-            " each; the others came from memory"
+            f"  storage: {slow.count:,} of {counted(stats.usage.reads, 'read')} waited for it,"
+            f" {duration(slow.mean_s)} each; the others came from memory"
         )
     return lines
 
@@ -115,8 +115,8 @@ def _index(stats: LoaderStats) -> list[str]:
         lines.append("  decode index: being built; the next epoch decodes less")
     if index.rejected:
         lines.append(
-            f"  decode index: {index.rejected:,} entries were not their files' and went unused;"
-            " stoker index DIR --verify tells which"
+            f"  decode index: {counted(index.rejected, 'entry', 'entries')} did not fit the files and went"
+            " unused; stoker index DIR --verify tells which"
         )
     if stats.index_problem:
         lines.append(f"  decode index: nothing is added to it: {stats.index_problem}")

@@ -6,7 +6,9 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .._shown import Shown
 from .._typed import MOST, made
+from .._words import counted, duration, percent
 from .exports import ScalarWriter, of_one, to_jsonl, to_tensorboard
 
 # Of counts that things are gone through by, or divided by.
@@ -21,8 +23,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
 }
 
 
-@dataclass(frozen=True)
-class Durations:
+@dataclass(frozen=True, repr=False)
+class Durations(Shown):
     """A distribution of durations in seconds; quantiles are exact to 1/16."""
 
     count: int = 0
@@ -33,8 +35,21 @@ class Durations:
     p99_s: float = 0.0
     max_s: float = 0.0
 
+    def __str__(self) -> str:
+        if self.count == 0:
+            return "none measured"
+        named = (
+            ("mean", self.mean_s),
+            ("p50", self.p50_s),
+            ("p90", self.p90_s),
+            ("p99", self.p99_s),
+            ("longest", self.max_s),
+            ("total", self.total_s),
+        )
+        return f"{self.count:,} measured: " + " · ".join(f"{name} {duration(s)}" for name, s in named)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class StageStats(Durations):
     """A stage's time per sample (collate: per batch), over all workers.
 
@@ -44,9 +59,12 @@ class StageStats(Durations):
 
     busy_share: float = 0.0
 
+    def __str__(self) -> str:
+        return f"{super().__str__()} · {percent(self.busy_share)} of the workers' time"
 
-@dataclass(frozen=True)
-class IndexStats:
+
+@dataclass(frozen=True, repr=False)
+class IndexStats(Shown):
     """What the decode index did for the samples handed over; each is one of the first five.
 
     Attributes:
@@ -68,6 +86,15 @@ class IndexStats:
     decoded_bytes: int = 0
     plain_bytes: int = 0
 
+    def __str__(self) -> str:
+        if self.samples == 0:
+            return "no sample was looked up in a decode index"
+        return (
+            f"{self.used:,} of {counted(self.samples, 'sample')} decoded by the index, which saved"
+            f" {percent(self.saved_share)} of their entropy decoding · {self.recorded:,} added to it ·"
+            f" {self.nothing:,} without checkpoints · {self.unknown:,} not in it · {self.rejected:,} rejected"
+        )
+
     @property
     def samples(self) -> int:
         return self.used + self.nothing + self.unknown + self.recorded + self.rejected
@@ -78,8 +105,8 @@ class IndexStats:
         return 1 - self.decoded_bytes / self.plain_bytes if self.plain_bytes > 0 else 0.0
 
 
-@dataclass(frozen=True)
-class WorkerUsage:
+@dataclass(frozen=True, repr=False)
+class WorkerUsage(Shown):
     """What the workers' threads did while they worked: ran on a core, slept, or waited for a core.
 
     Attributes:
@@ -99,13 +126,18 @@ class WorkerUsage:
     reads: int = 0
     slow_reads: Durations = Durations()
 
+    def __str__(self) -> str:
+        parts = (("on a core", self.cpu_s), ("asleep", self.asleep_s), ("without a core", self.no_core_s))
+        words = " · ".join(f"{percent(self.share(s))} {name}" for name, s in parts)
+        return f"{duration(self.work_s)} at work: {words}" if self.work_s > 0 else "not at work yet"
+
     def share(self, seconds: float) -> float:
         """``seconds`` as a share of the time at work."""
         return seconds / self.work_s if self.work_s > 0 else 0.0
 
 
-@dataclass(frozen=True)
-class DeviceStats:
+@dataclass(frozen=True, repr=False)
+class DeviceStats(Shown):
     """How long the accelerator was idle behind the loader: see stoker.stats.DeviceClock.
 
     Attributes:
@@ -118,9 +150,12 @@ class DeviceStats:
     idle: Durations
     dropped: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.kind} idle behind the loader, {self.idle}"
 
-@dataclass(frozen=True)
-class SystemStats:
+
+@dataclass(frozen=True, repr=False)
+class SystemStats(Shown):
     """What the machine did in the same time.
 
     Attributes:
@@ -157,6 +192,16 @@ class SystemStats:
     stolen_s: float = 0.0
     ranks: int = 1
 
+    def __str__(self) -> str:
+        elapsed = max(self.elapsed_s, 1e-9)
+        quota = "" if self.quota_cores is None else f", a quota of {self.quota_cores:g}"
+        return (
+            f"usable cores {self.usable_cores}{quota} · {self.machine_cpu_s / elapsed:.1f} busy,"
+            f" {self.process_cpu_s / elapsed:.1f} of them with this process and its workers ·"
+            f" {self.memory_mb:,.0f} MB resident · {self.storage_bytes / 1e6:,.1f} MB read from storage ·"
+            f" over {duration(self.elapsed_s)}"
+        )
+
     @property
     def all_cores(self) -> float:
         """Cores that there are for this process and others: the quota, or those that it may use."""
@@ -186,21 +231,26 @@ class SystemStats:
         return max(0.0, self.all_cores - self.others_cores - used_s / max(self.elapsed_s, 1e-9))
 
 
-@dataclass(frozen=True)
-class SlowSample:
+@dataclass(frozen=True, repr=False)
+class SlowSample(Shown):
     """One of the slowest samples so far, with its time by stage."""
 
     index: int
     path: str
     stages: dict[str, float]
 
+    def __str__(self) -> str:
+        where = f" ({self.path!r})" if self.path else ""
+        stages = ", ".join(f"{name} {duration(s)}" for name, s in self.stages.items())
+        return f"sample {self.index:,}{where}: {duration(self.total_s)} ({stages})"
+
     @property
     def total_s(self) -> float:
         return sum(self.stages.values())
 
 
-@dataclass(frozen=True)
-class LoaderStats:
+@dataclass(frozen=True, repr=False)
+class LoaderStats(Shown):
     """What a loader has measured since it was made, over all its epochs.
 
     Attributes:
@@ -266,6 +316,27 @@ class LoaderStats:
     slowest: tuple[SlowSample, ...] = ()
     device: DeviceStats | None = None
     system: SystemStats = SystemStats()
+
+    def __str__(self) -> str:
+        what = counted(self.workers, *(("worker",) if self.path == "native" else ("process", "processes")))
+        if self.batches == 0:
+            return f"Nothing measured yet: no batch has been handed over ({self.path} path, {what})"
+        batches = counted(self.batches, "batch", "batches")
+        rows = [
+            (self.path, f"{what} · {batches}, {counted(self.samples, 'sample')}"),
+            ("speed", f"{self.images_per_s:,.0f} images/s, waiting for data {percent(self.wait_share)}"),
+            ("first batch", duration(self.first_batch_s)),
+            ("wait", str(self.wait)),
+            ("step", str(self.step)),
+            *((name, str(stage)) for name, stage in self.stages.items() if stage.count),
+            ("workers", str(self.usage)),
+            *([("index", str(self.index))] if self.index.samples else []),
+            *([("device", str(self.device))] if self.device is not None else []),
+            ("machine", str(self.system)),
+        ]
+        if self.failed_batches:
+            rows.insert(1, ("failed", counted(self.failed_batches, "batch", "batches")))
+        return "Loader statistics\n" + "\n".join(f"  {name:<12} {words}" for name, words in rows)
 
     @property
     def data_time(self) -> Durations:

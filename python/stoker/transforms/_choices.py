@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._words import counted
 from ._base import Transform, probability
 
 
@@ -41,7 +42,8 @@ class RandomChoice(Transform):
         weights = None if self.p is None else tuple(float(w) for w in self.p)
         if weights is not None:
             if len(weights) != len(transforms):
-                raise ValueError(f"RandomChoice: {len(transforms)} transforms, but {len(weights)} weights")
+                given = f"{counted(len(transforms), 'transform')}, but {counted(len(weights), 'weight')}"
+                raise ValueError(f"RandomChoice: {given}")
             if not all(math.isfinite(w) and w >= 0 for w in weights) or sum(weights) <= 0:
                 raise ValueError(f"RandomChoice: p must be weights >= 0, not all 0, got {self.p!r}")
         self._fix(transforms=transforms, p=weights)
