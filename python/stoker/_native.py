@@ -364,8 +364,9 @@ class _Replacer:
             random.seed(seed)  # which some of torchvision's transforms draw from
             try:
                 image, _ = leaf.dataset[local]
-            except Exception:
-                return False  # neither can it; the core's error says more
+            except Exception as its_error:
+                leaf.neither_can_read(error, its_error)
+                return False
             finally:
                 random.setstate(before)
         if not isinstance(image, torch.Tensor) or image.shape != self._images.shape[1:]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.utils.data as torch_data
 
-from . import _C, _torchvision
+from . import _C, _pillow, _torchvision
 from ._pipeline import Pipeline, Runner, make_pipeline
 from .datasets import MAX_PIXELS, NativeDataset
 from .errors import DataError
@@ -62,6 +62,13 @@ class Leaf:
         """Whether the dataset might read by itself (with Pillow) what the core could not decode."""
         other = self.table is not None and not isinstance(self.dataset, NativeDataset)
         return other and error.stage == "decode"
+
+    def neither_can_read(self, error: DataError, its_error: Exception) -> None:
+        """The dataset's own loader has raised as well. The core's error says more, but for a limit, which is
+        Pillow's."""
+        if _pillow.is_about_size(its_error):
+            error.args = (*error.args[:3], f"{type(its_error).__name__}: {its_error}")
+            error.reason = error.args[3]
 
     def target(self, target: Any) -> Any:
         return target if self.target_transform is None else self.target_transform(target)
@@ -180,8 +187,9 @@ class Source:
                 raise
             try:
                 sample, its_target = leaf.dataset[local]
-            except Exception:
-                raise e from None  # neither can it; the core's error says more
+            except Exception as its_error:
+                leaf.neither_can_read(e, its_error)
+                raise e from None
             return sample, its_target
         finally:
             NativeSpans.ns += time.perf_counter_ns() - began
@@ -295,8 +303,10 @@ def _leaf(dataset: Any) -> Leaf:
     if problem:
         raise _UnknownError(problem)
     if problem == "":
-        pipeline = make_pipeline(dataset.transform, "pil")
-        return Leaf(dataset, pipeline, dataset.target_transform, _folder_table(dataset), MAX_PIXELS, False)
+        if problem := _pillow.folder_problem(dataset):
+            raise _UnknownError(problem)
+        pipeline, limit = make_pipeline(dataset.transform, "pil"), _pillow.pixel_limit()
+        return Leaf(dataset, pipeline, dataset.target_transform, _folder_table(dataset), limit, False)
     if _offers_samples(kind):
         transform = getattr(dataset, "transform", None)
         ours = any(isinstance(t, Transform) for t in flatten(transform)) or transform is None

@@ -230,7 +230,8 @@ def state_after(t: T.Transform | None, state: State) -> State:
 
 
 def folder_problem(dataset: Any) -> str | None:
-    """Why a torchvision dataset of files cannot be loaded natively; "" where it can.
+    """Why a torchvision dataset of files cannot be loaded natively; "" where it can, unless its ``loader``
+    says otherwise.
 
     None: it is no such dataset.
     """
@@ -245,9 +246,4 @@ def folder_problem(dataset: Any) -> str | None:
             return f"{kind.__name__} overrides {method}"
     if not own:
         return f"{kind.__name__} is a class of its own (torchvision's ImageFolder itself would be native)"
-    folder = sys.modules[module + ".folder"]
-    if dataset.loader not in (folder.default_loader, folder.pil_loader):
-        return f"{kind.__name__} has a loader of its own"
-    if dataset.loader is folder.default_loader and sys.modules["torchvision"].get_image_backend() != "PIL":
-        return "torchvision's image backend is not PIL"
     return ""
