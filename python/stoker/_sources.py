@@ -310,7 +310,7 @@ def _leaf(dataset: Any) -> Leaf:
     if _offers_samples(kind):
         transform = getattr(dataset, "transform", None)
         ours = any(isinstance(t, Transform) for t in flatten(transform)) or transform is None
-        pipeline = make_pipeline(transform, "stoker" if ours else "pil")
+        pipeline = make_pipeline(transform, "stoker" if ours else "pil", refuse=True)
         return Leaf(dataset, pipeline, None, None, MAX_PIXELS, ours)
     if isinstance(dataset, torch_data.IterableDataset):
         raise _UnknownError(f"{kind.__name__} is an IterableDataset")
