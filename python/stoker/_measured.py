@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from . import _C
+from ._arguments import expanded
 from ._cores import Cores
 from ._sources import resolve
 from .diagnosis import Recording, Verdict, judge
@@ -125,11 +126,11 @@ class MeasuredLoader:
 
     def save_report(self, file: str | os.PathLike[str]) -> None:
         """Writes the report with pictures: one HTML file that needs no other."""
-        write_whole(Path(file), html_report(*self._judged()))
+        write_whole(Path(expanded(file)), html_report(*self._judged()))
 
     def save_trace(self, file: str | os.PathLike[str]) -> None:
         """Writes the last steps as a Chrome trace (JSON), which ui.perfetto.dev opens."""
-        write_whole(Path(file), chrome_trace(self.recording()))
+        write_whole(Path(expanded(file)), chrome_trace(self.recording()))
 
     def _end_progress(self) -> None:
         """What is printed next begins a line of its own."""

@@ -14,6 +14,7 @@ from torch.utils.data import _utils
 from torch.utils.data import dataloader as torch_dataloader
 
 from . import _C
+from ._arguments import indices_problem
 from ._iterators import LoaderView, timed_out, twin_of
 from ._sources import Fetched
 from .bad_samples import MAX_REPLACEMENTS, BadSample, reason_of, replacement
@@ -108,11 +109,16 @@ class NativeIterator(torch_dataloader._BaseDataLoaderIter):
                 self._exhausted = True
                 break
             try:
-                self._submit(core, list(indices) if self._auto_collation else [indices])
-            except Exception as e:
-                self._in_flight.append(e)  # that batch's own
+                self._submit(core, self._indices(indices))
+            except Exception as e:  # that batch's own
+                problem = indices_problem(self._indices(indices)) if isinstance(e, TypeError) else None
+                self._in_flight.append(problem or e)
         if self._exhausted:
             core.end_of_indices()
+
+    def _indices(self, drawn: Any) -> list[Any]:
+        """Of a batch, as the sampler gave it."""
+        return list(drawn) if self._auto_collation else [drawn]
 
     def _submit(self, core: _C.Loader, batch: list[Any]) -> None:
         if self._source.tabled:

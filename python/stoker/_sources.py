@@ -14,8 +14,9 @@ import torch
 import torch.utils.data as torch_data
 
 from . import _C, _pillow, _torchvision
+from ._arguments import encoded, pixel_count, sample_index, sample_problem
 from ._pipeline import Pipeline, Runner, make_pipeline
-from .datasets import MAX_PIXELS, NativeDataset
+from .datasets import MAX_PIXELS, ImageFolder, NativeDataset
 from .errors import DataError
 from .stats.workers import NativeSpans
 from .transforms import Transform
@@ -53,10 +54,18 @@ class Leaf:
         """Where sample ``index`` is, and its target before ``target_transform``."""
         if self.table is not None:
             return (self.table.path(index), None), self.table.label(index)
-        where, target = self.dataset.stoker_sample(index)
-        if isinstance(where, (bytes, bytearray, memoryview)):
-            return (f"bytes of sample {index}".encode(), bytes(where)), target
-        return (os.fsencode(where), None), target
+        given = self.dataset.stoker_sample(index)
+        if isinstance(given, (tuple, list)) and len(given) == 2:
+            where, target = given
+            if isinstance(where, (bytes, bytearray, memoryview)):
+                return (f"bytes of sample {index}".encode(), bytes(where)), target
+            if isinstance(where, (str, os.PathLike)):
+                return (encoded(where), None), target
+        what = [type(part).__name__ for part in given] if isinstance(given, (tuple, list)) else given
+        raise TypeError(
+            f"stoker_sample({index}) of {type(self.dataset).__name__} must return (path or bytes, target), "
+            f"and it returned {what!r}"
+        )
 
     def has_a_loader_of_its_own(self, error: DataError) -> bool:
         """Whether the dataset might read by itself (with Pillow) what the core could not decode."""
@@ -148,7 +157,7 @@ class Source:
 
     def locate(self, index: int) -> tuple[Leaf, int]:
         """The leaf that sample ``index`` is in, and its index there."""
-        index = range(self.size)[index]
+        index = sample_index(index, self.size)
         row = index if self.rows is None else int(self.rows[index])
         at = bisect_right(self.firsts, row) - 1
         return self.leaves[at], row - self.firsts[at]
@@ -293,11 +302,19 @@ def _offers_samples(kind: type) -> bool:
 def _leaf(dataset: Any) -> Leaf:
     kind = type(dataset)
     if isinstance(dataset, NativeDataset):
+        base = ImageFolder if isinstance(dataset, ImageFolder) else NativeDataset
         for method in ("__getitem__", "__getitems__", "sample_plan", "_target"):
-            if getattr(kind, method, None) is not getattr(NativeDataset, method, None):
+            if getattr(kind, method, None) is not getattr(base, method, None):
                 raise _UnknownError(f"{kind.__name__} overrides {method}")
+        if isinstance(dataset, ImageFolder) and dataset.reads_by_itself:
+            raise _UnknownError(f"{kind.__name__} has a loader of its own")
         return Leaf(
-            dataset, dataset.pipeline(), dataset.target_transform, dataset._table, dataset.max_pixels, True
+            dataset,
+            dataset.pipeline(),
+            dataset.target_transform,
+            dataset._table,
+            pixel_count(dataset.max_pixels),
+            True,
         )
     problem = _torchvision.folder_problem(dataset)
     if problem:
@@ -329,8 +346,11 @@ def _folder_table(dataset: Any) -> _C.SampleTable:
     table = _C.SampleTable(os.fsencode(dataset.root))
     try:
         table.append_samples(samples)
-    except (TypeError, ValueError, RuntimeError) as e:
-        raise _UnknownError(f"{type(dataset).__name__}: its samples are not (path, int): {e}") from None
+    except (TypeError, ValueError, RuntimeError):
+        which = sample_problem(samples)
+        raise _UnknownError(
+            f"{type(dataset).__name__}: its samples are not (path, int){': ' if which else ''}{which}"
+        ) from None
     table.shrink_to_fit()
     _folder_tables[dataset] = (samples, table)
     return table

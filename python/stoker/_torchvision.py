@@ -288,3 +288,12 @@ def folder_problem(dataset: Any) -> str | None:
     if not own:
         return f"{kind.__name__} is a class of its own (torchvision's ImageFolder itself would be native)"
     return ""
+
+
+def is_torchvisions(loader: Any) -> bool:
+    """Whether a function is one of those by which torchvision's datasets read images."""
+    folder = sys.modules.get("torchvision.datasets.folder")
+    if folder is None or getattr(loader, "__globals__", None) is not vars(folder):
+        return False
+    code: Any = loader.__code__
+    return code.co_name in ("default_loader", "pil_loader")

@@ -12,6 +12,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ._arguments import expanded
+
 OnError = Literal["raise", "skip", "replace"]
 
 _KEPT = 100_000
@@ -92,7 +94,7 @@ class ErrorLog:
         check(on_error, max_errors)
         self.on_error: OnError = on_error
         self.max_errors = max_errors
-        self.manifest = None if manifest is None else os.fspath(manifest)
+        self.manifest = None if manifest is None else expanded(manifest)
         self.records: deque[BadSample] = deque(maxlen=_KEPT)
         self.epoch = EpochErrors()  # of the latest iterator
 

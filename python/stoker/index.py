@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import _C
+from ._arguments import encoded
 
 FILE_NAME = "stoker.index"
 """What ``stoker index DIR`` calls the index that it leaves in DIR."""
@@ -122,7 +123,7 @@ def named(root: bytes, path: str | os.PathLike[str]) -> Location:
     Raises:
         ValueError: the file is there, but not an index that can be used.
     """
-    file = os.path.abspath(os.fsencode(path))
+    file = os.path.abspath(encoded(path))
     if os.path.isdir(file):
         raise ValueError(f"index: {os.fsdecode(file)} is a folder, not an index file")
     real = _real(root)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import _C
+from ._auto import AutoWorkers
 from ._cpus import usable_cores
 from ._pipeline import Pipeline
 from ._sources import Leaf, Source
@@ -15,6 +16,9 @@ from .index import estimate_savings
 
 if TYPE_CHECKING:
     from .dataloader import DataLoader
+
+# What processes, which "auto" had to choose, do not have.
+_LOST = "threads, which need no copy of the dataset and no start; the decode index; augmentation that resumes"
 
 # Samples that are looked at to say what the index covers, and files to say what it saves.
 _SAMPLED, _ESTIMATED = 4096, 64
@@ -97,7 +101,8 @@ def _memory(loader: DataLoader[Any], plan: _C.SamplePlan, batches: int) -> str:
 def _workers(loader: DataLoader[Any], what: str) -> str:
     cores = usable_cores()
     if loader.num_workers == 0:
-        return "none: the training loop's own thread"
+        why = getattr(loader.num_workers, "why", "")
+        return "none: the training loop's own thread" + (f" (auto: {why})" if why else "")
     if type(loader.num_workers) is int:
         return f"{loader.num_workers} {what}, of {cores} cores (as given)"
     local = os.environ.get("LOCAL_WORLD_SIZE", "1")
@@ -154,7 +159,9 @@ def _python_plan(loader: DataLoader[Any], source: Source | None, reason: str) ->
         if leaf.pipeline.tail < len(leaf.pipeline.steps):
             parts.append(("then", f"in C++: {_names(leaf.pipeline, leaf.pipeline.tail)}"))
     parts.append(("collate", getattr(loader.collate_fn, "__name__", type(loader.collate_fn).__name__)))
-    parts.append(("workers", _workers(loader, "processes")))
+    parts.append(("workers", _workers(loader, "processes" if loader.num_workers != 1 else "process")))
+    if loader.num_workers and isinstance(loader.num_workers, AutoWorkers):
+        parts.append(("lost", _LOST))
     ahead = loader._batches_ahead
     parts.append(("memory", f"{ahead} batches ahead, and the dataset once more in each process" if ahead else
                   "one batch at a time"))  # fmt: skip

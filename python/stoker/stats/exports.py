@@ -51,7 +51,7 @@ def to_tensorboard(stats: LoaderStats, writer: ScalarWriter, step: int, prefix: 
 
 def to_jsonl(stats: LoaderStats, file: str | os.PathLike[str], more: Mapping[str, Any]) -> None:
     line = json.dumps({"time": time.time(), **more, "stats": stats.to_dict()}, separators=(",", ":"))
-    with open(file, "a", encoding="utf-8") as out:
+    with open(os.path.expanduser(file), "a", encoding="utf-8") as out:
         out.write(line + "\n")
 
 
