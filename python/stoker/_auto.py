@@ -1,5 +1,5 @@
-"""``num_workers="auto"``: threads on the native path; on the Python path processes, as many, where the dataset
-can be sent to them."""
+"""``num_workers="auto"``: threads on the native path; on the Python path processes, as many, where these can
+serve the dataset."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _no_processes(dataset: Any, context: Any, sent: tuple[Any, ...]) -> str:
         return f'the script has no if __name__ == "__main__", which start method "{method}" needs'
     try:
         for part in (dataset, *sent):
-            ForkingPickler(_Nowhere(), -1).dump(part)  # type: ignore[arg-type]
+            ForkingPickler(_Nowhere(), -1).dump(part)
     except Exception as e:
         return f'start method "{method}" has to pickle the dataset, which fails: {type(e).__name__}: {e}'
     return ""

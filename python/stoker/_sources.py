@@ -292,7 +292,8 @@ def _concatenated(
 
 def _offers_samples(kind: type) -> bool:
     """Whether a class has ``stoker_sample``, and nothing below it that reads samples otherwise."""
-    if not callable(getattr(kind, "stoker_sample", None)) or not hasattr(kind, "__len__"):
+    offer = getattr(kind, "stoker_sample", None)
+    if not callable(offer) or getattr(offer, "__isabstractmethod__", False) or not hasattr(kind, "__len__"):
         return False
     defines = {name: i for i, c in reversed(list(enumerate(kind.__mro__))) for name in vars(c)}
     offered = defines["stoker_sample"]
@@ -317,7 +318,7 @@ def _leaf(dataset: Any) -> Leaf:
             True,
         )
     problem = _torchvision.folder_problem(dataset)
-    if problem:
+    if problem and not _offers_samples(kind):
         raise _UnknownError(problem)
     if problem == "":
         if problem := _pillow.folder_problem(dataset):
@@ -331,7 +332,7 @@ def _leaf(dataset: Any) -> Leaf:
         return Leaf(dataset, pipeline, None, None, MAX_PIXELS, ours)
     if isinstance(dataset, torch_data.IterableDataset):
         raise _UnknownError(f"{kind.__name__} is an IterableDataset")
-    raise _UnknownError(f"{kind.__name__} is a dataset that only Python can read (see stoker_sample)")
+    raise _UnknownError(f"{kind.__name__} is a dataset that only Python can read (see docs/your-dataset.md)")
 
 
 # A torchvision dataset's table, and what it was made from.

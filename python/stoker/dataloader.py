@@ -156,9 +156,8 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
             if not isinstance(prefetch_factor, int):
                 raise TypeError(f"prefetch_factor must be an int, got {prefetch_factor!r}")
             if not 1 <= prefetch_factor <= _MOST_WORKERS:
-                raise ValueError(
-                    f"prefetch_factor must be at least 1 and not above {_MOST_WORKERS:,}, got {prefetch_factor}"
-                )
+                most = f"not above {_MOST_WORKERS:,}"
+                raise ValueError(f"prefetch_factor must be at least 1 and {most}, got {prefetch_factor}")
         self.memory_format = memory_format
         self.pixels: PixelMode = pixels
         self.dct_scaling = dct_scaling

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import _C
 from ._auto import AutoWorkers
 from ._cpus import usable_cores
+from ._hints import hint_for
 from ._pipeline import Pipeline
 from ._sources import Leaf, Source
 from .distributed import ShardSampler
@@ -33,6 +34,7 @@ class Plan:
         reason: why not; "" where it does.
         parts: (name, what it does), in the order of a sample's way.
         inline: what the core runs nevertheless, inside torch's workers; "" where nothing.
+        hint: the lines that would make the dataset native, where that can be told.
         index_coverage: share of samples that have an entry in the decode index, in [0, 1], by their
             names, from up to 4,096 of them; None without an index.
         index_saves: share of the entropy decoding that it saves these transforms, in [0, 1],
@@ -45,15 +47,15 @@ class Plan:
     index_coverage: float | None = None
     index_saves: float | None = None
     inline: str = ""
+    hint: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         where = "native" if self.native else f"Python (torch's own iteration), because\n  {self.reason}"
         if self.inline:
             where += f"\n  → {self.inline}"
         width = max(11, *(len(name) + 1 for name, _ in self.parts)) if self.parts else 11
-        return "\n".join(
-            [f"Stoker plan: {where}", *(f"  {name:<{width}} {what}" for name, what in self.parts)]
-        )
+        parts = (f"  {name:<{width}} {what}" for name, what in self.parts)
+        return "\n".join([f"Stoker plan: {where}", *parts, *self.hint])
 
 
 def _dataset(dataset: Any) -> str:
@@ -165,7 +167,7 @@ def _python_plan(loader: DataLoader[Any], source: Source | None, reason: str) ->
     ahead = loader._batches_ahead
     parts.append(("memory", f"{ahead} batches ahead, and the dataset once more in each process" if ahead else
                   "one batch at a time"))  # fmt: skip
-    return Plan(False, reason, tuple(parts), inline=inline)
+    return Plan(False, reason, tuple(parts), inline=inline, hint=hint_for(loader.dataset, source))
 
 
 def make_plan(

@@ -101,12 +101,12 @@ class Stream(torch_data.IterableDataset[int]):
 
 
 def test_a_plan_that_is_not_native() -> None:
-    plan = DataLoader(Squares()).plan()
+    plan = DataLoader(Squares(), num_workers=0).plan()
     assert (plan.native, plan.index_coverage, plan.index_saves) == (False, None, None)
-    assert plan.reason == "Squares is a dataset that only Python can read (see stoker_sample)"
+    assert plan.reason == "Squares is a dataset that only Python can read (see docs/your-dataset.md)"
     assert str(plan) == (
         "Stoker plan: Python (torch's own iteration), because\n"
-        "  Squares is a dataset that only Python can read (see stoker_sample)\n"
+        "  Squares is a dataset that only Python can read (see docs/your-dataset.md)\n"
         "  dataset     Squares, 1,234 samples\n"
         "  collate     default_collate\n"
         "  workers     none: the training loop's own thread\n"
