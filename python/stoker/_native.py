@@ -332,6 +332,7 @@ class _Replacer:
         bad = BadSample(
             errors.number, batch, error.index, error.path, error.stage, error.reason, action, by
         )  # fmt: skip
+        self._iterator._meter.bad_sample(action)
         self._loader._log.add(bad, errors, self._loader._samples_in_epoch())
 
     def _replaced(self, position: int, occurrence: int, error: DataError) -> bool:

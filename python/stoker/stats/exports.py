@@ -60,6 +60,8 @@ _COUNTERS = {
     "batches": "Batches handed over to the training loop.",
     "samples": "Samples handed over to the training loop.",
     "failed_batches": "Batches that raised an error instead.",
+    "skipped": "Samples that could not be loaded and were left out.",
+    "replaced": "Samples that could not be loaded and had another in their place.",
     "waiting_s": "Time that workers had every batch ahead full.",
     "idle_s": "Time that workers had nothing to do.",
     "first_wait_s": "Of the waits, those for first batches.",
