@@ -1,4 +1,5 @@
 #include <pybind11/stl.h>
+#include <sys/stat.h>
 #include <torch/csrc/utils/pybind.h>
 
 #include <algorithm>
@@ -173,6 +174,13 @@ void BindBuilder(py::module_* m) {
           py::arg("table"), py::arg("index"), py::arg("plan"), py::arg("seed"));
 }
 
+// Whether a file, which is not opened, can have no entry; false where it is not there.
+bool IsTooSmall(const DecodeIndex& index, const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  return index.TooSmall({static_cast<uint64_t>(status.st_size), 0});
+}
+
 }  // namespace
 
 void BindIndex(py::module_* m) {
@@ -204,7 +212,8 @@ void BindIndex(py::module_* m) {
              for (const auto& info : index.Sources()) list.append(SourceDict(info));
              return list;
            })
-      // How many of `count` samples, evenly spread over the table, have an entry (by name).
+      // How many of `count` samples, evenly spread over the table, have an entry (by name), or are
+      // files too small for one.
       .def(
           "covered",
           [](const DecodeIndex& index, const SampleTable& table, size_t count) {
@@ -214,7 +223,7 @@ void BindIndex(py::module_* m) {
             count = std::min(count, table.size());
             for (size_t i = 0; i < count; ++i) {
               table.PathTo(i * table.size() / count, &path);
-              covered += index.Contains(path, &cursor) ? 1 : 0;
+              covered += index.Contains(path, &cursor) || IsTooSmall(index, path) ? 1 : 0;
             }
             return std::pair(covered, count);
           },

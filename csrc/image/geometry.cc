@@ -17,6 +17,13 @@ std::string Text(Size size) {
   return std::to_string(size.width) + " x " + std::to_string(size.height);
 }
 
+// `resized`, of an image of size `in`; Pillow refuses a side of 0 as well.
+Size SomethingLeft(Size resized, Size in) {
+  if (resized.width > 0 && resized.height > 0) return resized;
+  throw StageError(Stage::kTransform, "Resize would make " + Text(resized) + " pixels of the " +
+                                          Text(in) + " that there are");
+}
+
 // Python's round(): to the nearest, ties to even (the default rounding mode).
 int Round(double x) { return static_cast<int>(std::nearbyint(x)); }
 
@@ -223,7 +230,8 @@ void ResolveOp(const Op& op, const SampleKey& key, int number, Resolver* resolve
   };
   switch (op.kind) {
     case OpKind::kResize:
-      resolver->Resize(ResizedSize(op, resolver->size()), op.interpolation);
+      resolver->Resize(SomethingLeft(ResizedSize(op, resolver->size()), resolver->size()),
+                       op.interpolation);
       break;
     case OpKind::kCenterCrop:
       resolver->Crop(CenterRect(resolver->size(), op.size), PadMode::kConstant, {0, 0, 0});
@@ -316,7 +324,6 @@ Size ResizedSize(const Op& op, Size in) {
                                             " pixels too long to count");
   }
   const int new_long_int = static_cast<int>(new_long);
-  new_short = std::max(new_short, 1);
   return in.width <= in.height ? Size{new_short, new_long_int} : Size{new_long_int, new_short};
 }
 

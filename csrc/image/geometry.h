@@ -71,7 +71,8 @@ void ResolveGeometry(const std::vector<Op>& ops, Size in, const SampleKey& key, 
 // torchvision's RandomResizedCrop.get_params: the crop in an image of size `in`.
 Rect RandomResizedCropRect(const Op& op, Size in, OpRandom* random);
 
-// torchvision's rule for Resize: the short side to `short_side`, the long one in proportion.
+// torchvision's rule for Resize: the short side to `short_side`, the long one in proportion. Under
+// `max_size` the short side may come to 0, which ResolveGeometry refuses.
 Size ResizedSize(const Op& op, Size in);
 
 // Where coordinate `x`, which may lie outside, is found in an axis of `size` under `mode`; −1 for

@@ -36,6 +36,7 @@ std::optional<Size> SizeAfterOne(const Op& op, std::optional<Size> in) {
     case OpKind::kResize:
       if (op.short_side <= 0) return op.size;
       if (in) in = ResizedSize(op, *in);
+      if (in && (in->width < 1 || in->height < 1)) return std::nullopt;
       return in;
     case OpKind::kRandomApply:
       // Without them, and with them.

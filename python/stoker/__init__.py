@@ -10,6 +10,7 @@ from ._build import check_torch
 check_torch()
 
 from . import transforms  # noqa: E402
+from ._dataset import Dataset  # noqa: E402
 from ._recorder import StateError  # noqa: E402
 from .bad_samples import BadSample, TooManyErrorsError  # noqa: E402
 from .dataloader import AutoWorkers, DataLoader  # noqa: E402
@@ -25,6 +26,7 @@ __all__ = [
     "BadSample",
     "DataError",
     "DataLoader",
+    "Dataset",
     "Durations",
     "ImageFolder",
     "ImageList",

@@ -69,23 +69,23 @@ class InlineDataset(_Wrapper):
         """``anew``: whether each process looks at the dataset for itself, which a worker_init_fn may
         have changed there."""
         super().__init__(dataset)
-        self._source = source
+        self._source: Source | None = source
         self._exact = exact
         self._given = self._transforms()
         self._looked_in = os.getpid() if anew else 0
 
     def _transforms(self) -> list[Any]:
-        return [getattr(leaf.dataset, "transform", None) for leaf in self._source.leaves]
+        leaves = self._source.leaves if self._source is not None else []
+        return [getattr(leaf.dataset, "transform", None) for leaf in leaves]
 
     def __getitem__(self, index: int) -> Any:
         other_process = self._looked_in not in (0, os.getpid())
         if other_process or any(now is not then for now, then in zip(self._transforms(), self._given)):
             self._looked_in = self._looked_in and os.getpid()
-            source, problem = resolve(self._dataset)
-            if source is None:
-                raise RuntimeError(f"the dataset was changed: {problem}")
-            self._source, self._given = source, []
+            self._source = resolve(self._dataset)[0]
             self._given = self._transforms()
+        if self._source is None:  # only Python can read it as it is now
+            return self._dataset[index]
         return self._source.load(index, self._exact)
 
 

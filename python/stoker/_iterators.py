@@ -250,6 +250,7 @@ class _Timed(HandsOver):
                 self._errors.number, batch, index, failed.path, failed.stage, failed.reason, action,
                 failed.replaced_by,
             )  # fmt: skip
+            self._meter.bad_sample(action)
             loader._log.add(bad, self._errors, loader._samples_in_epoch())
 
 

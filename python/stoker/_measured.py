@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from . import _C
+from ._arguments import expanded
 from ._cores import Cores
 from ._shown import Report, words_as_html
 from ._sources import resolve
@@ -151,11 +152,11 @@ class MeasuredLoader:
         """Writes the report with pictures: one HTML file that needs no other."""
         recording, verdict = self._judged()
         page = html_report(recording, verdict, thumbnails=thumbnails_of(recording.stats))
-        write_whole(Path(file), page)
+        write_whole(Path(expanded(file)), page)
 
     def save_trace(self, file: str | os.PathLike[str]) -> None:
         """Writes the last steps as a Chrome trace (JSON), which ui.perfetto.dev opens."""
-        write_whole(Path(file), chrome_trace(self.recording()))
+        write_whole(Path(expanded(file)), chrome_trace(self.recording()))
 
     def _end_progress(self) -> None:
         """What is printed next begins a line of its own."""

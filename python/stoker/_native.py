@@ -14,6 +14,7 @@ from torch.utils.data import _utils
 from torch.utils.data import dataloader as torch_dataloader
 
 from . import _C, _state
+from ._arguments import indices_problem
 from ._iterators import HandsOver, LoaderView, timed_out, twin_of
 from ._printable import printable_name
 from ._signals import is_interrupt
@@ -44,6 +45,10 @@ class _Flight(NamedTuple):
     known: list[Any]
     sources: list[Fetched] | None
     error: Exception | None = None
+
+    @property
+    def indices(self) -> list[Any]:
+        return self.known if self.sources is None else [index for index, _ in self.known]
 
 
 class _Ready(NamedTuple):
@@ -166,14 +171,12 @@ class NativeIterator(HandsOver, torch_dataloader._BaseDataLoaderIter):
         for at in good[core.in_flight + self._has_got :]:
             flight, before = self._in_flight[at], core.in_flight
             try:
-                if flight.sources is None:
-                    core.submit(flight.known)
-                else:
-                    core.submit([index for index, _ in flight.known], flight.sources)
+                core.submit(flight.indices, *(() if flight.sources is None else (flight.sources,)))
             except Exception as e:
                 if core.in_flight > before or is_interrupt(e):
                     raise
-                self._in_flight[at] = flight._replace(error=e)  # that batch's own
+                problem = indices_problem(flight.indices) if isinstance(e, TypeError) else None
+                self._in_flight[at] = flight._replace(error=problem or e)  # that batch's own
 
     def _fetch(self, index: Any) -> tuple[Fetched, Any]:
         """A sample's source and target; where that raises and shall not, no bytes and what it was."""
@@ -435,6 +438,7 @@ class _Replacer:
         bad = BadSample(
             errors.number, batch, error.index, error.path, error.stage, error.reason, action, by
         )  # fmt: skip
+        self._iterator._meter.bad_sample(action)
         self._loader._log.add(bad, errors, self._loader._samples_in_epoch())
 
     def _replaced(self, position: int, occurrence: int, error: DataError) -> bool:
@@ -475,10 +479,11 @@ class _Replacer:
             random.seed(seed)  # which some of torchvision's transforms draw from
             try:
                 image, _ = leaf.dataset[local]
-            except Exception as e:
-                if is_interrupt(e):
+            except Exception as its_error:
+                if is_interrupt(its_error):
                     raise
-                return False  # neither can it; the core's error says more
+                leaf.neither_can_read(error, its_error)
+                return False
             finally:
                 random.setstate(before)
         if not isinstance(image, torch.Tensor) or image.shape != self._images.shape[1:]:

@@ -7,6 +7,7 @@ runs on the pixels that Python returns.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 
 from . import _C, _torchvision
+from ._orders import Form, are_for_pil, impossible, misplaced
 from ._torchvision import NotNativeError, State
 from .stats.workers import NativeSpans
 from .transforms import (
@@ -60,6 +62,8 @@ def _single(transform: Any) -> Iterator[Any]:
     """All transforms in order, those in a Compose one by one."""
     for t in flatten(transform):
         inner = _torchvision.children(t)
+        if inner is None and (within := _torchvision.handed_on(t)) is not None:
+            inner = [within]
         if inner is None:
             yield t
         else:
@@ -110,20 +114,59 @@ class Pipeline:
         return compiler.plan(channels_last)
 
 
-def make_pipeline(transform: Any, start: State) -> Pipeline:
+def make_pipeline(transform: Any, start: State, refuse: bool = False) -> Pipeline:
     """Split ``transform``: descriptions, torchvision's, callables, or a list or Compose of them.
+
+    Stoker's own datasets (``start`` "stoker") give a Python callable a uint8 tensor; but where the first
+    that Python runs, and all behind it up to a ToTensor or ToImage, are torchvision's, they get the PIL
+    images that they were written for.
+
+    Args:
+        refuse: what could only raise, as it is refused in Stoker's own datasets.
 
     Raises:
         TypeError: something is neither of these.
-        ValueError: a description stands where the core cannot run it.
+        ValueError: a description stands where the core cannot run it; or the order can only raise.
     """
+    transforms = list(_single(transform))
+    if start == "stoker" and (problem := misplaced(transforms)):
+        raise ValueError(problem)
+    pipeline = _split(transforms, start)
+    if start == "stoker" and pipeline.state == "stoker":
+        before, behind = pipeline.steps[: pipeline.cut], pipeline.steps[pipeline.cut :]
+        made_tensor = any(step.name in ("ToImage", "PILToTensor") for step in before)
+        if not made_tensor and are_for_pil([step.given for step in behind]):
+            start, pipeline = "pil", _split(transforms, "pil")
+            refuse = True
+    if (refuse or start == "stoker") and pipeline.cut < len(pipeline.steps):
+        form: Form = "pil" if start == "pil" else "either"
+        if problem := impossible([step.given for step in pipeline.steps], form):
+            raise ValueError(problem)
+    return pipeline
+
+
+def _expanded(transforms: list[Any], state: State) -> bool:
+    """Put the transforms that torchvision's preset consists of in its place, where it is the next one and
+    gets what it was made for."""
+    inner = _torchvision.preset(transforms[0]) if state in ("pil", "stoker") else None
+    if inner is None:
+        return False
+    transforms[:1] = inner
+    return True
+
+
+def _split(transforms: list[Any], start: State) -> Pipeline:
     steps: list[Step] = []
     compiler = Compiler()
     state: State = start
     channels = 3
     cut: int | None = None
     tail = 0
-    for t in _single(transform):
+    left = list(transforms)
+    while left:
+        if cut is None and _expanded(left, state):
+            continue
+        t = left.pop(0)
         name: str = getattr(t, "__qualname__", type(t).__name__)
         if not callable(t) and not isinstance(t, Transform):
             raise TypeError(f"{t!r} is neither a description of stoker.transforms nor callable")
@@ -246,8 +289,18 @@ class Runner:
                     ours.append(rest.pop(0))
                 result = _run_on(result, ours)
             else:
-                result = rest.pop(0)(result)
+                t = rest.pop(0)
+                result = self._as_to_tensor(t, result) if _torchvision.version(t) else t(result)
         return result
+
+    def _as_to_tensor(self, t: Any, image: Any) -> Any:
+        """What a transform of torchvision's makes of an image. Stoker's own images are tensors already: of
+        them ToTensor does what it is known for."""
+        name = type(t).__name__
+        pixels = type(image) is torch.Tensor and image.dtype == torch.uint8
+        if pixels and self.pipeline.state == "stoker" and name in ("ToTensor", "PILToTensor"):
+            return image if name == "PILToTensor" else _run_on(image, [ToTensor()])
+        return t(image)
 
 
 def _plan_of(steps: tuple[Step, ...]) -> _C.SamplePlan:
@@ -270,6 +323,10 @@ def _pixels_of(image: Any) -> torch.Tensor | None:
     return torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(height, width, 3)
 
 
+def _is_pil(image: Any) -> bool:
+    return hasattr(image, "mode") and hasattr(image, "convert") and hasattr(image, "tobytes")
+
+
 def _as_pil(image: torch.Tensor) -> Any:
     from PIL import Image
 
@@ -283,17 +340,22 @@ def _as_tv_image(image: torch.Tensor) -> Any:
     return tv_tensors.Image(image)
 
 
-def _run_on(image: Any, descriptions: list[Transform]) -> torch.Tensor:
-    """Descriptions behind a Python callable, on what that returned."""
+def _run_on(image: Any, descriptions: list[Transform]) -> Any:
+    """Descriptions on an image; behind a Python callable, on what that returned."""
+    if _is_pil(image):
+        pixels = _pixels_of(image.convert("RGB"))
+        assert pixels is not None
+        finished = _run_on(pixels.permute(2, 0, 1), descriptions)
+        stays = finished.dtype == torch.uint8 and not any(isinstance(t, _TO_TENSOR) for t in descriptions)
+        return _as_pil(finished) if stays else finished
     if isinstance(image, torch.Tensor) and image.dtype == torch.float32:
         for t in descriptions:
             if isinstance(t, Normalize):
                 mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (t.mean, t.std))
                 image = (image - mean) / std
-            elif not (isinstance(t, ToDtype) and t.dtype == torch.float32):
-                raise TypeError(f"{type(t).__name__} needs a uint8 image, but a callable has made it float32")
-        finished: torch.Tensor = image
-        return finished
+            elif not (isinstance(t, (ToDtype, ConvertImageDtype)) and t.dtype == torch.float32):
+                raise TypeError(f"{type(t).__name__} needs a uint8 image, and this one is float32")
+        return image
     if not isinstance(image, torch.Tensor) or image.dtype != torch.uint8 or image.ndim != 3:
         what = (
             f"{image.dtype} {list(image.shape)}" if isinstance(image, torch.Tensor) else type(image).__name__
@@ -307,3 +369,56 @@ def _run_on(image: Any, descriptions: list[Transform]) -> torch.Tensor:
         compiler.add(t)
     pixels = image.expand(3, -1, -1).permute(1, 2, 0).contiguous()
     return _C.Decoder(compiler.plan()).from_pixels(pixels, random_seed())
+
+
+def apply(transform: Transform, image: Any) -> Any:
+    """What a dataset's ``transform`` makes of an image that has been decoded: a PIL image, a uint8 tensor
+    (3 or 1, height, width), an array (height, width, 3); of a float32 tensor what can follow.
+
+    Raises:
+        TypeError: it is nothing of that kind, or a transform needs another.
+        DataError: the transform cannot be done to this image.
+    """
+    if isinstance(image, torch.Tensor) and image.is_floating_point():
+        for t in flatten(transform):
+            image = _run_on(image, [t]) if isinstance(t, Transform) else t(image)
+        return image
+    pixels = _decoded(image)
+    runner = _runner_of(transform)
+    return runner.finish(runner.decoder().from_pixels(pixels, runner.seed()))
+
+
+def _decoded(image: Any) -> torch.Tensor:
+    """(height, width, 3) of an image of any kind."""
+    what = type(image).__name__
+    if _is_pil(image):
+        image = image.convert("RGB")
+    elif not isinstance(image, torch.Tensor) and hasattr(image, "__array__"):
+        what = f"{what} of {image.dtype} {list(image.shape)}"
+        array = torch.from_numpy(image.copy()) if str(image.dtype) == "uint8" else torch.empty(0)
+        image = array[:, :, None] if array.ndim == 2 else array
+        image = image.permute(2, 0, 1) if image.ndim == 3 else image
+    if isinstance(image, torch.Tensor):
+        what = f"{what} of {image.dtype} {list(image.shape)}" if what == "Tensor" else what
+        image = image.detach().as_subclass(torch.Tensor)
+        if image.ndim == 3 and image.shape[0] == 1:
+            image = image.expand(3, -1, -1)
+    is_here = not isinstance(image, torch.Tensor) or image.device.type == "cpu"
+    pixels = _pixels_of(image) if is_here else None
+    if pixels is None or pixels.numel() == 0:
+        raise TypeError(
+            "a transform takes a PIL image, a uint8 tensor (3, height, width) on the CPU or a uint8 array "
+            f"(height, width, 3), not {what}"
+        )
+    return pixels
+
+
+def _runner_of(transform: Transform) -> Runner:
+    if all(isinstance(t, Transform) for t in flatten(transform)):
+        return _described(transform)
+    return Runner(make_pipeline(transform, "stoker"), lambda plan: None)  # a callable may change
+
+
+@functools.lru_cache(maxsize=64)
+def _described(transform: Transform) -> Runner:
+    return Runner(make_pipeline(transform, "stoker"), lambda plan: None)

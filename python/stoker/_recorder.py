@@ -329,10 +329,10 @@ class Run:
 
     def stands_behind(self, resume: dict[str, Any]) -> None:
         """The batches that had been had need not be drawn again: the dataset knows its place."""
-        self._place = Place(
-            int(resume["batches"]), int(resume["samples"]), self._place.checksum, int(resume["raised"])
-        )
-        self.given = self._place.batches
+        behind = int(resume["batches"])
+        self._drawn = deque(drawn._replace(number=drawn.number + behind) for drawn in self._drawn)
+        self.given += behind
+        self._place = Place(behind, int(resume["samples"]), self._place.checksum, int(resume["raised"]))
 
     @property
     def has_still_to_resume(self) -> bool:

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 import torch.utils.data as torch_data
 
-from . import _C, _torchvision
+from . import _C, _pillow, _torchvision
+from ._arguments import encoded, pixel_count, sample_index, sample_problem
 from ._pipeline import Pipeline, Runner, make_pipeline
-from .datasets import MAX_PIXELS, NativeDataset
+from .datasets import MAX_PIXELS, ImageFolder, NativeDataset
 from .errors import DataError
 from .stats.workers import NativeSpans
 from .transforms import Transform
@@ -55,15 +56,30 @@ class Leaf:
         """Where sample ``index`` is, and its target before ``target_transform``."""
         if self.table is not None:
             return (self.table.path(index), None), self.table.label(index)
-        where, target = self.dataset.stoker_sample(index)
-        if isinstance(where, (bytes, bytearray, memoryview)):
-            return (f"bytes of sample {index}".encode(), bytes(where)), target
-        return (os.fsencode(where), None), target
+        given = self.dataset.stoker_sample(index)
+        if isinstance(given, (tuple, list)) and len(given) == 2:
+            where, target = given
+            if isinstance(where, (bytes, bytearray, memoryview)):
+                return (f"bytes of sample {index}".encode(), bytes(where)), target
+            if isinstance(where, (str, os.PathLike)):
+                return (encoded(where), None), target
+        what = [type(part).__name__ for part in given] if isinstance(given, (tuple, list)) else given
+        raise TypeError(
+            f"stoker_sample({index}) of {type(self.dataset).__name__} must return (path or bytes, target), "
+            f"and it returned {what!r}"
+        )
 
     def has_a_loader_of_its_own(self, error: DataError) -> bool:
         """Whether the dataset might read by itself (with Pillow) what the core could not decode."""
         other = self.table is not None and not isinstance(self.dataset, NativeDataset)
         return other and error.stage == "decode"
+
+    def neither_can_read(self, error: DataError, its_error: Exception) -> None:
+        """The dataset's own loader has raised as well. The core's error says more, but for a limit, which is
+        Pillow's."""
+        if _pillow.is_about_size(its_error):
+            error.args = (*error.args[:3], f"{type(its_error).__name__}: {its_error}")
+            error.reason = error.args[3]
 
     def target(self, target: Any) -> Any:
         return target if self.target_transform is None else self.target_transform(target)
@@ -143,7 +159,7 @@ class Source:
 
     def locate(self, index: int) -> tuple[Leaf, int]:
         """The leaf that sample ``index`` is in, and its index there."""
-        index = range(self.size)[index]
+        index = sample_index(index, self.size)
         row = index if self.rows is None else int(self.rows[index])
         at = bisect_right(self.firsts, row) - 1
         return self.leaves[at], row - self.firsts[at]
@@ -182,8 +198,9 @@ class Source:
                 raise
             try:
                 sample, its_target = leaf.dataset[local]
-            except Exception:
-                raise e from None  # neither can it; the core's error says more
+            except Exception as its_error:
+                leaf.neither_can_read(e, its_error)
+                raise e from None
             return sample, its_target
         finally:
             NativeSpans.ns += time.perf_counter_ns() - began
@@ -277,7 +294,8 @@ def _concatenated(
 
 def _offers_samples(kind: type) -> bool:
     """Whether a class has ``stoker_sample``, and nothing below it that reads samples otherwise."""
-    if not callable(getattr(kind, "stoker_sample", None)) or not hasattr(kind, "__len__"):
+    offer = getattr(kind, "stoker_sample", None)
+    if not callable(offer) or getattr(offer, "__isabstractmethod__", False) or not hasattr(kind, "__len__"):
         return False
     defines = {name: i for i, c in reversed(list(enumerate(kind.__mro__))) for name in vars(c)}
     offered = defines["stoker_sample"]
@@ -287,26 +305,36 @@ def _offers_samples(kind: type) -> bool:
 def _leaf(dataset: Any) -> Leaf:
     kind = type(dataset)
     if isinstance(dataset, NativeDataset):
+        base = ImageFolder if isinstance(dataset, ImageFolder) else NativeDataset
         for method in ("__getitem__", "__getitems__", "sample_plan", "_target"):
-            if getattr(kind, method, None) is not getattr(NativeDataset, method, None):
+            if getattr(kind, method, None) is not getattr(base, method, None):
                 raise _UnknownError(f"{kind.__name__} overrides {method}")
+        if isinstance(dataset, ImageFolder) and dataset.reads_by_itself:
+            raise _UnknownError(f"{kind.__name__} has a loader of its own")
         return Leaf(
-            dataset, dataset.pipeline(), dataset.target_transform, dataset._table, dataset.max_pixels, True
+            dataset,
+            dataset.pipeline(),
+            dataset.target_transform,
+            dataset._table,
+            pixel_count(dataset.max_pixels),
+            True,
         )
     problem = _torchvision.folder_problem(dataset)
-    if problem:
+    if problem and not _offers_samples(kind):
         raise _UnknownError(problem)
     if problem == "":
-        pipeline = make_pipeline(dataset.transform, "pil")
-        return Leaf(dataset, pipeline, dataset.target_transform, _folder_table(dataset), MAX_PIXELS, False)
+        if problem := _pillow.folder_problem(dataset):
+            raise _UnknownError(problem)
+        pipeline, limit = make_pipeline(dataset.transform, "pil"), _pillow.pixel_limit()
+        return Leaf(dataset, pipeline, dataset.target_transform, _folder_table(dataset), limit, False)
     if _offers_samples(kind):
         transform = getattr(dataset, "transform", None)
         ours = any(isinstance(t, Transform) for t in flatten(transform)) or transform is None
-        pipeline = make_pipeline(transform, "stoker" if ours else "pil")
+        pipeline = make_pipeline(transform, "stoker" if ours else "pil", refuse=True)
         return Leaf(dataset, pipeline, None, None, MAX_PIXELS, ours)
     if isinstance(dataset, torch_data.IterableDataset):
         raise _UnknownError(f"{kind.__name__} is an IterableDataset")
-    raise _UnknownError(f"{kind.__name__} is a dataset that only Python can read (see stoker_sample)")
+    raise _UnknownError(f"{kind.__name__} is a dataset that only Python can read (see docs/your-dataset.md)")
 
 
 # A torchvision dataset's table, and what it was made from.
@@ -321,8 +349,11 @@ def _folder_table(dataset: Any) -> _C.SampleTable:
     table = _C.SampleTable(os.fsencode(dataset.root))
     try:
         table.append_samples(samples)
-    except (TypeError, ValueError, RuntimeError) as e:
-        raise _UnknownError(f"{type(dataset).__name__}: its samples are not (path, int): {e}") from None
+    except (TypeError, ValueError, RuntimeError):
+        which = sample_problem(samples)
+        raise _UnknownError(
+            f"{type(dataset).__name__}: its samples are not (path, int){': ' if which else ''}{which}"
+        ) from None
     table.shrink_to_fit()
     _folder_tables[dataset] = (samples, table)
     return table

@@ -46,6 +46,47 @@ def children(t: Any) -> list[Any] | None:
     return None
 
 
+_PRESETS = "torchvision.transforms._presets"
+
+
+def preset(t: Any) -> list[Any] | None:
+    """What ``Weights.transforms()`` of a classification model does, one by one; None for anything else."""
+    if not _is(t, _PRESETS, "ImageClassification") or _has_hooks(t):
+        return None
+    v1: Any = sys.modules[_V1]
+    return [
+        v1.Resize(t.resize_size, t.interpolation, antialias=t.antialias),
+        v1.CenterCrop(t.crop_size),
+        v1.PILToTensor(),
+        v1.ConvertImageDtype(torch.float),
+        v1.Normalize(t.mean, t.std),
+    ]
+
+
+def _template(self: Any, image: Any) -> Any:
+    return self.inner(image)
+
+
+def handed_on(t: Any) -> Any:
+    """The callable that an object of a script's own class hands the image on to, where its ``__call__`` (or
+    ``forward``) consists of ``return self.<name>(image)`` and nothing else; None where that is not so."""
+    kind = type(t)
+    is_module = isinstance(t, torch.nn.Module)
+    if version(t) or (is_module and (kind.__call__ is not torch.nn.Module.__call__ or _has_hooks(t))):
+        return None
+    function = getattr(kind, "forward" if is_module else "__call__", None)
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_code != _template.__code__.co_code or len(code.co_names) != 1:
+        return None
+    if code.co_argcount != 2 or code.co_flags & 0xC or code.co_kwonlyargcount or code.co_cellvars:
+        return None
+    name = code.co_names[0]
+    if "__getattribute__" in {key for base in kind.__mro__[:-1] for key in vars(base)} or hasattr(kind, name):
+        return None
+    inner = vars(t).get(name)
+    return vars(t).get("_modules", {}).get(name) if inner is None and is_module else inner
+
+
 def _has_hooks(t: Any) -> bool:
     hooks = ("_forward_hooks", "_forward_pre_hooks")
     return any(vars(t).get(name) for name in hooks) or "forward" in vars(t)
@@ -230,7 +271,8 @@ def state_after(t: T.Transform | None, state: State) -> State:
 
 
 def folder_problem(dataset: Any) -> str | None:
-    """Why a torchvision dataset of files cannot be loaded natively; "" where it can.
+    """Why a torchvision dataset of files cannot be loaded natively; "" where it can, unless its ``loader``
+    says otherwise.
 
     None: it is no such dataset.
     """
@@ -245,9 +287,13 @@ def folder_problem(dataset: Any) -> str | None:
             return f"{kind.__name__} overrides {method}"
     if not own:
         return f"{kind.__name__} is a class of its own (torchvision's ImageFolder itself would be native)"
-    folder = sys.modules[module + ".folder"]
-    if dataset.loader not in (folder.default_loader, folder.pil_loader):
-        return f"{kind.__name__} has a loader of its own"
-    if dataset.loader is folder.default_loader and sys.modules["torchvision"].get_image_backend() != "PIL":
-        return "torchvision's image backend is not PIL"
     return ""
+
+
+def is_torchvisions(loader: Any) -> bool:
+    """Whether a function is one of those by which torchvision's datasets read images."""
+    folder = sys.modules.get("torchvision.datasets.folder")
+    if folder is None or getattr(loader, "__globals__", None) is not vars(folder):
+        return False
+    code: Any = loader.__code__
+    return code.co_name in ("default_loader", "pil_loader")

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ._arguments import expanded
 from ._printable import json_printable, printable, printable_name
 from ._shown import Shown
 from ._words import counted
@@ -112,7 +113,7 @@ class ErrorLog:
         check(on_error, max_errors)
         self.on_error: OnError = on_error
         self.max_errors = max_errors
-        self.manifest = None if manifest is None else os.fspath(manifest)
+        self.manifest = None if manifest is None else expanded(manifest)
         self.records: deque[BadSample] = deque(maxlen=_KEPT)
         self.epoch = EpochErrors()  # of the latest iterator
 

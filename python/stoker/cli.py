@@ -17,7 +17,6 @@ from typing import Annotated, Any, TypeVar, cast
 import typer
 
 from . import __version__
-from ._printable import printable
 from .bench import (
     ACCELERATORS,
     WORKLOADS,

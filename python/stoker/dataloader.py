@@ -17,8 +17,8 @@ import torch.utils.data as torch_data
 from torch.utils.data import dataloader as torch_dataloader
 
 from . import _C, _state
+from ._auto import AutoWorkers, workers_for
 from ._cores import Cores
-from ._cpus import auto_workers
 from ._iterators import TimedMultiProcessIterator, TimedSingleProcessIterator
 from ._measured import MeasuredLoader
 from ._native import NativeIterator
@@ -41,12 +41,8 @@ PixelMode = Literal["fast", "exact"]
 
 _OUT_OF_ORDER = "with in_order=False nobody knows which samples have been had"
 
-
-class AutoWorkers(int):
-    """A worker count that was worked out for ``num_workers="auto"``.
-
-    An int like any other; given to another DataLoader it stands for "auto" again.
-    """
+# Of what the core counts in 32 bits.
+_MOST_WORKERS = 2**16
 
 
 class _AskedByAccelerate:
@@ -83,8 +79,10 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
 
     What differs from torch:
         num_workers: "auto" (default): the usable cores (affinity and cgroup quota, divided by
-            LOCAL_WORLD_SIZE) less what the training process needs; on the Python path 0, torch's
-            default. ``loader.num_workers`` is the int. 0: in the calling thread.
+            LOCAL_WORLD_SIZE) less what the training process needs: threads on the native path, processes on
+            the Python path, as many. There 0 where they cannot serve the dataset (an iterable one; one that
+            cannot be pickled for a start method other than fork), and ``plan()`` says why.
+            ``loader.num_workers`` is the int. 0: in the calling thread.
         pin_memory: None (default): pinned where there is an accelerator.
         prefetch_factor: on the native path the number of batches ahead in all (default 2), not
             for each worker; at least 1. Memory is at most prefetch_factor + 2 batches.
@@ -193,11 +191,18 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         self._source, self._python_reason = resolve(dataset)
         native = not self._python_reason
         if isinstance(num_workers, AutoWorkers) or num_workers == "auto":
-            num_workers = AutoWorkers(auto_workers() if native else 0)
+            sent = collate_fn, worker_init_fn
+            num_workers = workers_for(native, dataset, multiprocessing_context, sent)
         elif not isinstance(num_workers, int):
             raise TypeError(f"num_workers must be an int or 'auto', got {num_workers!r}")
-        if native and prefetch_factor is not None and prefetch_factor < 1:
-            raise ValueError(f"prefetch_factor must be at least 1, got {prefetch_factor}")
+        elif num_workers > _MOST_WORKERS:
+            raise ValueError(f"num_workers must not be above {_MOST_WORKERS:,}, got {num_workers:,}")
+        if native and prefetch_factor is not None:
+            if not isinstance(prefetch_factor, int):
+                raise TypeError(f"prefetch_factor must be an int, got {prefetch_factor!r}")
+            if not 1 <= prefetch_factor <= _MOST_WORKERS:
+                most = f"not above {_MOST_WORKERS:,}"
+                raise ValueError(f"prefetch_factor must be at least 1 and {most}, got {prefetch_factor}")
         self.memory_format = memory_format
         self.pixels = pixels
         self.dct_scaling = dct_scaling

@@ -15,8 +15,10 @@ import torch
 from torch.utils.data import Dataset
 
 from . import _C
+from ._arguments import encoded, expanded, label_of, pixel_count, sample_index
 from ._pipeline import Pipeline, Runner, make_pipeline
 from ._printable import printable_name
+from ._torchvision import is_torchvisions
 from ._words import counted
 from .transforms import Transform
 from .transforms._base import flatten
@@ -46,7 +48,8 @@ class NativeDataset(Dataset[tuple[torch.Tensor, Any]]):
         transform: descriptions from :mod:`stoker.transforms`, torchvision's transforms, or Python
             callables, which get a uint8 tensor (3, height, width) and return one; one of them or a
             list. None leaves the image as it is. With a callable, PyTorch's workers run it, and the
-            core runs what stands before it there.
+            core runs what stands before it there. Transforms of torchvision's that Python runs before a
+            ToTensor or ToImage get PIL images, as under torchvision's ImageFolder.
         target_transform: a Python callable, called for each label in the consumer's thread.
         max_pixels: larger images raise DataError before anything is allocated for them; and so do files of
             more than 18 bytes for each of these pixels and 64 MB, which no image can fill.
@@ -78,16 +81,13 @@ class NativeDataset(Dataset[tuple[torch.Tensor, Any]]):
         return plan
 
     def _prepare(self, plan: _C.SamplePlan) -> None:
-        plan.max_pixels = self.max_pixels
+        plan.max_pixels = pixel_count(self.max_pixels)
 
     def __len__(self) -> int:
         return len(self._table)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        size = len(self)
-        if not -size <= index < size:
-            raise IndexError(f"sample {index} of a dataset of {size}")
-        index = int(index) % size
+        index = sample_index(index, len(self))
         runner = self._current_runner()
         image = runner.decoder().from_table(self._table, index, runner.seed())
         return runner.finish(image), self._target(index)
@@ -108,7 +108,7 @@ class NativeDataset(Dataset[tuple[torch.Tensor, Any]]):
 
     def path(self, index: int) -> str:
         """The file of sample ``index``."""
-        return os.fsdecode(self._table.path(index))
+        return os.fsdecode(self._table.path(sample_index(index, len(self))))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_runner": None}
@@ -131,9 +131,7 @@ class _View(Sequence[Any]):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return [self._element(i) for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"sample {index} of a dataset of {len(self)}")
-        return self._element(index % len(self))
+        return self._element(sample_index(index, len(self)))
 
     def __iter__(self) -> Iterator[Any]:
         return (self._element(i) for i in range(len(self)))
@@ -150,12 +148,26 @@ class _View(Sequence[Any]):
         return f"[{shown}{', …' if len(self) > 3 else ''}]"
 
 
+def _fixed(name: str, view: Callable[[Any], Any]) -> property:
+    """A view that cannot be set, and says what to do in place of it."""
+
+    def refuse(self: Any, value: Any) -> None:
+        raise AttributeError(
+            f"{name} of {type(self).__name__} cannot be set: take torch.utils.data.Subset for some of the "
+            "samples, or an ImageList of paths and labels"
+        )
+
+    return property(view, refuse, doc=view.__doc__)
+
+
 class ImageFolder(NativeDataset):
     """Images in one folder a class, as torchvision's ImageFolder, in the same order.
 
     Args:
         root: folder of class folders; images may lie at any depth below theirs.
         transform, target_transform, max_pixels: see NativeDataset.
+        loader: as torchvision's: takes a path and returns what the transforms get. With one, Python reads
+            and transforms; torchvision's own default_loader, and None (default), stand for the core.
         is_valid_file: takes a path and says whether it is a sample; default: by IMG_EXTENSIONS.
         allow_empty: whether a class may have no image.
 
@@ -172,12 +184,16 @@ class ImageFolder(NativeDataset):
         root: StrPath,
         transform: TransformLike = None,
         target_transform: Callable[[int], Any] | None = None,
+        loader: Callable[[str], Any] | None = None,
         is_valid_file: Callable[[str], bool] | None = None,
         allow_empty: bool = False,
         *,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self.root = os.fspath(root)
+        if loader is not None and not callable(loader):
+            raise TypeError(f"loader must be a callable that takes a path, got {loader!r}")
+        self.loader = loader
+        self.root = expanded(root)
         if not os.path.isdir(self.root):
             raise FileNotFoundError(f"{printable_name(self.root)} is not a folder")
         self.classes = sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir())
@@ -199,25 +215,40 @@ class ImageFolder(NativeDataset):
             if len(table) == before:
                 empty.append(name)
         if empty and not allow_empty:
+            by_name = f"taken for images: {', '.join(IMG_EXTENSIONS)}"
             raise FileNotFoundError(
                 f"no image found for {len(empty)} of the {len(self.classes)} classes in "
                 f"{printable_name(self.root)}: "
                 f"{', '.join(map(printable_name, empty[:5]))}{' …' if len(empty) > 5 else ''} "
-                f"(taken for images: {', '.join(IMG_EXTENSIONS)})"
+                f"({by_name if is_valid_file is None else 'is_valid_file took no file of them'})"
             )
         super().__init__(table, transform, target_transform, max_pixels)
 
-    @property
-    def samples(self) -> Sequence[tuple[str, int]]:
+    def _samples(self) -> Sequence[tuple[str, int]]:
         """(path, label) of every sample; made on the fly, nothing is stored."""
         return _View(self._table, lambda i: (self.path(i), self._table.label(i)))
 
-    imgs = samples
+    samples, imgs = _fixed("samples", _samples), _fixed("imgs", _samples)
 
-    @property
-    def targets(self) -> Sequence[int]:
+    def _targets(self) -> Sequence[int]:
         """The label of every sample, before ``target_transform``."""
         return _View(self._table, self._table.label)
+
+    targets = _fixed("targets", _targets)
+
+    @property
+    def reads_by_itself(self) -> bool:
+        """Whether its ``loader`` reads the files, and not the core."""
+        return self.loader is not None and not is_torchvisions(self.loader)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        if self.loader is None or not self.reads_by_itself:
+            return super().__getitem__(index)
+        index = sample_index(index, len(self))
+        image = self.loader(self.path(index))
+        for t in flatten(self.transform):
+            image = t(image)
+        return image, self._target(index)
 
     def __repr__(self) -> str:
         samples = counted(len(self), "sample")
@@ -246,27 +277,25 @@ class ImageList(NativeDataset):
         *,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        encoded = [os.fsencode(path) for path in paths]
+        files = [encoded(path) for path in paths]
         values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
-        if len(values) != len(encoded):
-            raise ValueError(f"{counted(len(encoded), 'path')}, but {counted(len(values), 'label')}")
-        prefix = bytes(os.path.commonprefix(encoded) or b"")  # noqa: RUF071 (cut at a "/" below)
+        if len(values) != len(files):
+            raise ValueError(f"{counted(len(files), 'path')}, but {counted(len(values), 'label')}")
+        prefix = bytes(os.path.commonprefix(files) or b"")  # noqa: RUF071 (cut at a "/" below)
         table = _C.SampleTable(prefix[: prefix.rfind(b"/") + 1])
-        for path, label in zip(encoded, values):
-            if isinstance(label, bool) or not hasattr(label, "__index__"):
-                raise TypeError(f"labels must be ints, got {label!r} for {printable_name(os.fsdecode(path))}")
-            table.append(path, label)
+        for path, label in zip(files, values):
+            table.append(path, label_of(label, path))
         super().__init__(table, transform, target_transform, max_pixels)
 
-    @property
-    def paths(self) -> Sequence[str]:
+    def _paths(self) -> Sequence[str]:
         """The file of every sample."""
         return _View(self._table, self.path)
 
-    @property
-    def targets(self) -> Sequence[int]:
+    def _targets(self) -> Sequence[int]:
         """The label of every sample, before ``target_transform``."""
         return _View(self._table, self._table.label)
+
+    paths, targets = _fixed("paths", _paths), _fixed("targets", _targets)
 
     def __repr__(self) -> str:
         return f"ImageList({counted(len(self), 'sample')})"
@@ -287,12 +316,12 @@ def decode(source: bytes | StrPath, *, max_pixels: int = MAX_PIXELS) -> torch.Te
     made_for = getattr(_decoders, "max_pixels", None)
     if made_for != max_pixels:
         plan = compile_plan(None)
-        plan.max_pixels = max_pixels
+        plan.max_pixels = pixel_count(max_pixels)
         _decoders.decoder = _C.Decoder(plan)
         _decoders.max_pixels = max_pixels
     decoder: _C.Decoder = _decoders.decoder
     if isinstance(source, (bytes, bytearray, memoryview)):
         return decoder.from_bytes(bytes(source), 0)
     if isinstance(source, (str, Path, os.PathLike)):
-        return decoder.from_file(os.fsencode(source), 0)
+        return decoder.from_file(encoded(source), 0)
     raise TypeError(f"decode takes bytes or a path, not {type(source).__name__}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import _C
+from ._arguments import encoded
 from ._index_key import open_index as open_with_key
 from ._printable import printable_name
 
@@ -128,7 +129,7 @@ def named(root: bytes, path: str | os.PathLike[str]) -> Location:
     Raises:
         ValueError: the file is there, but not an index that can be used.
     """
-    file = os.path.abspath(os.fsencode(path))
+    file = os.path.abspath(encoded(path))
     if os.path.isdir(file):
         raise ValueError(f"index: {printable_name(os.fsdecode(file))} is a folder, not an index file")
     real = _real(root)

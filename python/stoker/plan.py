@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import _C
+from ._auto import AutoWorkers
 from ._cpus import usable_cores
+from ._hints import hint_for
 from ._pipeline import Pipeline
 from ._printable import printable
 from ._shown import Shown
@@ -18,6 +20,9 @@ from .index import estimate_savings
 
 if TYPE_CHECKING:
     from .dataloader import DataLoader
+
+# What processes, which "auto" had to choose, do not have.
+_LOST = "threads, which need no copy of the dataset and no start; the decode index; augmentation that resumes"
 
 # Samples that are looked at to say what the index covers, and files to say what it saves.
 _SAMPLED, _ESTIMATED = 4096, 64
@@ -32,6 +37,7 @@ class Plan(Shown):
         reason: why not; "" where it does.
         parts: (name, what it does), in the order of a sample's way.
         inline: what the core runs nevertheless, inside torch's workers; "" where nothing.
+        hint: the lines that would make the dataset native, where that can be told.
         index_coverage: share of samples that have an entry in the decode index, in [0, 1], by their
             names, from up to 4,096 of them; None without an index.
         index_saves: share of the entropy decoding that it saves these transforms, in [0, 1],
@@ -44,6 +50,7 @@ class Plan(Shown):
     index_coverage: float | None = None
     index_saves: float | None = None
     inline: str = ""
+    hint: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         where = (
@@ -54,9 +61,8 @@ class Plan(Shown):
         if self.inline:
             where += f"\n  → {printable(self.inline)}"
         width = max(11, *(len(name) + 1 for name, _ in self.parts)) if self.parts else 11
-        return "\n".join(
-            [f"Stoker plan: {where}", *(f"  {name:<{width}} {printable(what)}" for name, what in self.parts)]
-        )
+        parts = (f"  {name:<{width}} {printable(what)}" for name, what in self.parts)
+        return "\n".join([f"Stoker plan: {where}", *parts, *map(printable, self.hint)])
 
 
 def dataset_words(dataset: Any) -> str:
@@ -107,7 +113,8 @@ def _memory(loader: DataLoader[Any], plan: _C.SamplePlan, batches: int) -> str:
 def _workers(loader: DataLoader[Any], what: str) -> str:
     cores = counted(usable_cores(), "core")
     if loader.num_workers == 0:
-        return "none: the training loop's own thread"
+        why = getattr(loader.num_workers, "why", "")
+        return "none: the training loop's own thread" + (f" (auto: {why})" if why else "")
     workers = counted(int(loader.num_workers), what, f"{what}es" if what.endswith("s") else "")
     if type(loader.num_workers) is int:
         return f"{workers}, of {cores} (as given)"
@@ -170,10 +177,12 @@ def _python_plan(loader: DataLoader[Any], source: Source | None, reason: str) ->
             parts.append(("then", f"in C++: {_names(leaf.pipeline, leaf.pipeline.tail)}"))
     parts.append(("collate", getattr(loader.collate_fn, "__name__", type(loader.collate_fn).__name__)))
     parts.append(("workers", _workers(loader, "process")))
+    if loader.num_workers and isinstance(loader.num_workers, AutoWorkers):
+        parts.append(("lost", _LOST))
     ahead = loader._batches_ahead
     parts.append(("memory", f"{_ahead(ahead)}, and the dataset once more in each process" if ahead else
                   "one batch at a time"))  # fmt: skip
-    return Plan(False, reason, tuple(parts), inline=inline)
+    return Plan(False, reason, tuple(parts), inline=inline, hint=hint_for(loader.dataset, source))
 
 
 _OTHER_FORMATS = "other formats: libpng, libwebp, libtiff"

@@ -40,7 +40,8 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
     "num_workers": (
         'threads of this process; "auto" (default): the usable cores, divided by LOCAL_WORLD_SIZE, less what '
         "training needs; 0: the calling thread",
-        'processes, as torch; "auto" is 0',
+        'processes, as torch; "auto": as many as the native path would have threads; 0 where they cannot serve '
+        "the dataset (iterable; not to be pickled where they are not forked), and `plan()` says why",
     ),
     "collate_fn": ("gets a list of (image, target) in the consumer's thread", AS_TORCH),
     "pin_memory": (

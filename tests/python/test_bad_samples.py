@@ -42,6 +42,8 @@ def test_skip(images: ImageList, path: str, workers: int) -> None:
     assert all(bad.path == images.path(bad.index) for bad in loader.errors)
     assert all(bad.reason for bad in loader.errors)
     assert (loader.stats().samples, loader.stats().failed_batches) == (SAMPLES - len(BAD), 0)
+    assert (loader.stats().skipped, loader.stats().replaced) == (len(BAD), 0)
+    assert "6 samples could not be loaded: 6 skipped (loader.errors says which)" in loader.report()
 
 
 def test_what_is_not_skipped_has_its_own_pixels(images: ImageList) -> None:
@@ -80,7 +82,9 @@ def test_replace(images: ImageList, path: str, workers: int) -> None:
     assert not set(found) & set(BAD)
     assert len(loader.errors) == len(BAD)
     assert (loader.stats().samples, loader.stats().failed_batches) == (SAMPLES, 0)
+    assert (loader.stats().skipped, loader.stats().replaced) == (0, len(BAD))
     assert "lost" not in loader.report()
+    assert "6 samples could not be loaded: 6 replaced (loader.errors says which)" in loader.report()
 
 
 def test_replacements_are_the_same_whenever_the_epoch_is_repeated(images: ImageList) -> None:

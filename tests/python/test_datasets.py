@@ -16,7 +16,7 @@ from conftest import encode, hwc, photo_like
 from PIL import Image
 
 import stoker
-from stoker import ImageFolder, ImageList
+from stoker import DataError, ImageFolder, ImageList
 from stoker import transforms as T
 
 
@@ -275,3 +275,9 @@ def test_a_sample_takes_about_its_files_name() -> None:
     table = ImageList(names, range(20_000))._table
     assert table.memory_bytes / 20_000 < 50  # 1.3 million take about 60 MB
     assert len(pickle.dumps(table)) / 20_000 < 50
+
+
+def test_a_side_of_zero_is_refused_as_by_pillow(tmp_path: Path) -> None:
+    Image.new("RGB", (300, 2)).save(tmp_path / "long.png")
+    with pytest.raises(DataError, match="20 x 0 pixels"):
+        ImageList([tmp_path / "long.png"], [0], T.Resize(8, max_size=20))[0]

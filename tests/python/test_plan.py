@@ -13,6 +13,7 @@ import torch
 import torch.utils.data as torch_data
 from conftest import OLD_S, write_photos
 from index_helpers import cached, epoch, loader_of, written
+from PIL import Image
 
 from stoker import DataLoader, ImageFolder, ImageList, Plan, _cpus
 from stoker import transforms as T
@@ -101,12 +102,12 @@ class Stream(torch_data.IterableDataset[int]):
 
 
 def test_a_plan_that_is_not_native() -> None:
-    plan = DataLoader(Squares()).plan()
+    plan = DataLoader(Squares(), num_workers=0).plan()
     assert (plan.native, plan.index_coverage, plan.index_saves) == (False, None, None)
-    assert plan.reason == "Squares is a dataset that only Python can read (see stoker_sample)"
+    assert plan.reason == "Squares is a dataset that only Python can read (see docs/your-dataset.md)"
     assert str(plan) == (
         "Stoker plan: Python (torch's own iteration), because\n"
-        "  Squares is a dataset that only Python can read (see stoker_sample)\n"
+        "  Squares is a dataset that only Python can read (see docs/your-dataset.md)\n"
         "  dataset     Squares, 1,234 samples\n"
         "  collate     default_collate\n"
         "  workers     none: the training loop's own thread\n"
@@ -225,3 +226,13 @@ def test_workers_that_processes_share(original: Path, monkeypatch: pytest.Monkey
     text = parts(DataLoader(ImageFolder(original, T.CenterCrop(8)), 4, index=None))
     assert text["workers"].startswith("3 threads, of ")
     assert text["workers"].endswith("cores (auto, shared by 4 processes)")
+
+
+def test_files_too_small_for_an_entry_are_no_gap(tmp_path: Path, own_cache: Path) -> None:
+    """The plan names an index as complete where ``stoker index --info`` does."""
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    for n in range(3):
+        Image.new("RGB", (8, 8), (n, n, n)).save(tmp_path / "data" / "a" / f"{n}.jpg")
+    plan = DataLoader(ImageFolder(tmp_path / "data", [T.Resize((4, 4))])).plan()
+    assert plan.index_coverage == 1
+    assert dict(plan.parts)["index"] == "covers 100% of the samples"

@@ -261,7 +261,7 @@ def test_exif_goes_by_whose_transforms_they_are(tmp_path: Path) -> None:
 
 def test_unknown_datasets(folder: Path) -> None:
     loader = DataLoader(Opaque(ImageFolder(folder, CROP)))
-    assert loader.plan().reason == "Opaque is a dataset that only Python can read (see stoker_sample)"
+    assert loader.plan().reason == "Opaque is a dataset that only Python can read (see docs/your-dataset.md)"
     assert loader.plan().inline == ""
 
 

@@ -268,6 +268,8 @@ def test_a_record_with_everything_in_it() -> None:
         collate=durations(2, 1.0),
         ahead=2,
         wait_cpu_s=0.25,
+        skipped=2,
+        replaced=3,
     )
     record = json.loads(json.dumps(stats.to_dict()))
     assert LoaderStats.from_dict(record) == stats

@@ -123,6 +123,20 @@ def _index(stats: LoaderStats) -> list[str]:
     return lines
 
 
+def _bad(stats: LoaderStats) -> list[str]:
+    """What became of samples that could not be loaded."""
+    lines = []
+    if stats.failed_batches:
+        were = "was" if stats.failed_batches == 1 else "were"
+        lost = counted(stats.failed_batches, "batch", "batches")
+        lines.append(f"  {lost} {were} lost to samples that could not be loaded")
+    done = [f"{n:,} {what}" for n, what in ((stats.skipped, "skipped"), (stats.replaced, "replaced")) if n]
+    if done:
+        both = counted(stats.skipped + stats.replaced, "sample")
+        lines.append(f"  {both} could not be loaded: {', '.join(done)} (loader.errors says which)")
+    return lines
+
+
 def cure_lines(cures: tuple[Cure, ...], measured: float, verdict: Verdict) -> list[str]:
     """The cures as a numbered table."""
     if not cures:
@@ -151,16 +165,13 @@ def render(recording: Recording, verdict: Verdict, details: bool | None = None) 
             headline = headline.removesuffix(".") + f" ({enough} of {stats.workers} workers would be enough)."
     lines = [headline, *(f"  {line}" for line in verdict.evidence)]
     if details is None:
-        details = verdict.kind != "accelerator-bound" or bool(stats.failed_batches or stats.index_problem)
+        details = verdict.kind != "accelerator-bound" or bool(_bad(stats) or stats.index_problem)
     if not details:
         return "\n".join(map(printable, lines))
     lines += ["", *_steps(recording, verdict)]
     if stats.path == "python" and recording.facts.get("plan"):
         lines.append(f"  served by PyTorch's own iteration: {recording.facts['plan']}")
     lines += [*_stages(stats), *_profile(recording), *_machine(stats), *_index(stats)]
-    if stats.failed_batches:
-        were = "was" if stats.failed_batches == 1 else "were"
-        lost = counted(stats.failed_batches, "batch", "batches")
-        lines.append(f"  {lost} {were} lost to samples that could not be loaded")
+    lines += _bad(stats)
     lines += cure_lines(verdict.cures, steady_rate(recording), verdict)
     return "\n".join(map(printable, lines))

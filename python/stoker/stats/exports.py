@@ -53,7 +53,7 @@ def to_tensorboard(stats: LoaderStats, writer: ScalarWriter, step: int, prefix: 
 
 def to_jsonl(stats: LoaderStats, file: str | os.PathLike[str], more: Mapping[str, Any]) -> None:
     line = json.dumps({"time": time.time(), **more, "stats": stats.to_dict()}, separators=(",", ":"))
-    with open(file, "a", encoding="utf-8") as out:
+    with open(os.path.expanduser(file), "a", encoding="utf-8") as out:
         out.write(line + "\n")
 
 
@@ -62,6 +62,8 @@ _COUNTERS = {
     "batches": "Batches handed over to the training loop.",
     "samples": "Samples handed over to the training loop.",
     "failed_batches": "Batches that raised an error instead.",
+    "skipped": "Samples that could not be loaded and were left out.",
+    "replaced": "Samples that could not be loaded and had another in their place.",
     "waiting_s": "Time that workers had every batch ahead full.",
     "idle_s": "Time that workers had nothing to do.",
     "first_wait_s": "Of the waits, those for first batches.",

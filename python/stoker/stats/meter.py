@@ -47,6 +47,8 @@ class Reading:
     samples: int
     left_out: int
     failed_batches: int
+    skipped: int
+    replaced: int
     first_wait_ns: int
     wait_cpu_ns: int
     fetch: _C.HistogramSnapshot
@@ -57,7 +59,7 @@ class Reading:
     @staticmethod
     def zero(life: int, system: SystemReading) -> Reading:
         empty = _C.HistogramSnapshot()
-        no_counts = 0, 0, 0, 0, 0, 0, 0
+        no_counts = (0,) * 9
         core, python = _C.StatsSum(), w.new_sums()
         return Reading(life, system, empty, empty, empty, empty, *no_counts, empty, empty, core, python)
 
@@ -101,6 +103,7 @@ class Meter:
         samples: in the batches that were handed over (native path).
         left_out: that these batches would have held, had they not been bad (Python path).
         failed_batches: that raised an error instead.
+        skipped, replaced: samples that could not be loaded.
     """
 
     def __init__(self, native_work_s: Callable[[], tuple[float, ...]] = tuple) -> None:
@@ -111,7 +114,7 @@ class Meter:
     def begin_anew(self) -> None:
         """Nothing has been measured yet, also for readings that were taken before this."""
         self._life = next(_lives)
-        self.samples = self.left_out = self.failed_batches = 0
+        self.samples = self.left_out = self.failed_batches = self.skipped = self.replaced = 0
         self.clock = ConsumerClock()
         self.system = SystemMeter()
         self.fetch = _C.Histogram()  # of each sample, where a dataset gives them one by one (native path)
@@ -126,6 +129,11 @@ class Meter:
         self._outside = SystemReading(0.0)  # what happened between epochs
         self._latest = SystemReading(0.0)  # the last reading in the loop
         self._ended_work_s: tuple[float, ...] = ()
+
+    def bad_sample(self, action: str) -> None:
+        """A sample could not be loaded, and ``action``, as BadSample has it, was taken."""
+        self.skipped += action == "skipped"
+        self.replaced += action == "replaced"
 
     def epoch_begins(self) -> None:
         """An iterator is about to be made."""
@@ -249,6 +257,8 @@ class Meter:
             self.samples,
             self.left_out,
             self.failed_batches,
+            self.skipped,
+            self.replaced,
             clock.first_wait_ns,
             clock.wait_cpu_ns,
             self.fetch.snapshot(),
@@ -308,6 +318,8 @@ class Meter:
             batches=now.batches - earlier.batches,
             samples=samples,
             failed_batches=now.failed_batches - earlier.failed_batches,
+            skipped=now.skipped - earlier.skipped,
+            replaced=now.replaced - earlier.replaced,
             wait=_durations(now.wait.since(earlier.wait)),
             step=_durations(now.step.since(earlier.step)),
             batch=_durations(now.batch.since(earlier.batch)),

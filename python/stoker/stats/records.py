@@ -259,6 +259,7 @@ class LoaderStats(Shown):
         batches, samples: handed over. Python path: as many as the batches that workers have completed hold
             on average.
         failed_batches: raised an error instead.
+        skipped, replaced: samples that could not be loaded, and were left out, or had another in their place.
         wait: for each batch, how long ``next()`` kept the training loop waiting: the exposed wait,
             which others call ``data_time``.
         step: for each batch, how long the training loop took until it asked for the next one.
@@ -304,6 +305,8 @@ class LoaderStats(Shown):
     idle_s: float
     index: IndexStats = IndexStats()
     index_problem: str = ""
+    skipped: int = 0
+    replaced: int = 0
     batch: Durations = Durations()
     first_wait_s: float = 0.0
     wait_cpu_s: float = 0.0

@@ -18,7 +18,17 @@ class InterpolationMode(enum.Enum):
 
 
 class Transform:
-    """Base of all descriptions."""
+    """Base of all descriptions.
+
+    ``transform(image)`` does what it describes to an image that has been decoded: a PIL image, a uint8
+    tensor (3, height, width) or a uint8 array (height, width, 3). It returns what ``dataset[i]`` has, a
+    tensor (3, height, width), pixel for pixel; random numbers come from torch's generator.
+    """
+
+    def __call__(self, image: Any) -> Any:
+        from .._pipeline import apply  # which runs descriptions, and so knows of them
+
+        return apply(self, image)
 
     def _fix(self, **fields: Any) -> None:
         """Replace fields of a frozen dataclass by their normal form, at construction only."""
@@ -26,9 +36,14 @@ class Transform:
             object.__setattr__(self, name, value)
 
 
+_LARGEST_SIDE = 2**31 - 1
+
+
 def side(value: Any, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{what} must be a positive int, got {value!r}")
+    if value > _LARGEST_SIDE:
+        raise ValueError(f"{what} must not be above {_LARGEST_SIDE:,}, got {value:,}")
     return value
 
 

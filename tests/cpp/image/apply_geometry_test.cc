@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <sstream>
 #include <string>
@@ -82,6 +83,8 @@ Op RandomOp(Size in, std::minstd_rand* random) {
   if (op.kind == OpKind::kResize && below(3) == 0) {
     op.short_side = 1 + below(30);
     op.max_size = below(2) * (op.short_side + 1 + below(20));
+    const Size resized = ResizedSize(op, in);
+    if (std::min(resized.width, resized.height) < 1) op.max_size = 0;  // which is refused
   }
   if (op.kind == OpKind::kRandomCrop) {
     op.padding = {below(12), below(12), below(12), below(12)};

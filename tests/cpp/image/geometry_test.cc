@@ -87,7 +87,7 @@ TEST(ResizedSizeTest, KeepsTheLongSideToMaxSize) {
   EXPECT_EQ(ResizedSize(ResizeShortSide(256, 300), {375, 500}), (Size{225, 300}));
   EXPECT_EQ(ResizedSize(ResizeShortSide(256, 341), {500, 375}), (Size{341, 256}));
   EXPECT_EQ(ResizedSize(ResizeShortSide(256, 400), {500, 375}), (Size{341, 256}));
-  EXPECT_EQ(ResizedSize(ResizeShortSide(8, 20), {3000, 2}), (Size{20, 1}));
+  EXPECT_EQ(ResizedSize(ResizeShortSide(8, 20), {3000, 2}), (Size{20, 0}));
 }
 
 TEST(ResizedSizeTest, IsTheGivenSizeWhereThereIsOne) {
@@ -98,6 +98,16 @@ TEST(ResizedSizeTest, IsTheGivenSizeWhereThereIsOne) {
 TEST(ResizedSizeTest, ASizeBeyondIntIsAnErrorOfTheTransform) {
   try {
     Resolve({ResizeShortSide(256), MakeOp(OpKind::kCenterCrop, {224, 224})}, {100'000'000, 1});
+    FAIL() << "no error";
+  } catch (const StageError& error) {
+    EXPECT_EQ(error.stage(), Stage::kTransform);
+  }
+}
+
+TEST(ResizedSizeTest, ASideOfZeroIsAnErrorOfTheTransform) {
+  EXPECT_EQ(Resolve({ResizeShortSide(8, 20)}, {50, 20}).out, (Size{20, 8}));
+  try {
+    Resolve({ResizeShortSide(8, 20)}, {3000, 2});
     FAIL() << "no error";
   } catch (const StageError& error) {
     EXPECT_EQ(error.stage(), Stage::kTransform);
