@@ -18,11 +18,11 @@ BUILD_KEYS = [
     "seconds", "interrupted",
 ]  # fmt: skip
 VERIFY_KEYS = [
-    "index", "images", "good", "size_only", "unknown", "small", "wrong", "failures", "seconds",
+    "index", "images", "good", "size_only", "unknown", "small", "wrong", "others", "failures", "seconds",
 ]  # fmt: skip
 INFO_KEYS = [
     "index", "entries", "blocks", "index_bytes", "images", "data_bytes", "checkpoints", "size_only",
-    "unknown", "small", "failures", "savings",
+    "unknown", "small", "others", "failures", "savings",
 ]  # fmt: skip
 
 

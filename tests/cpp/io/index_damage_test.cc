@@ -62,7 +62,8 @@ class IndexDamage : public ::testing::Test {
     } else {
       EXPECT_LT(at, ends_[0]) << IndexStateText(state);
     }
-    const bool writable = index != nullptr || state == IndexState::kDamaged;
+    const bool writable =
+        index != nullptr || state == IndexState::kDamaged || state == IndexState::kOlder;
     try {
       AppendEntries(path_, all_);
       EXPECT_TRUE(writable);

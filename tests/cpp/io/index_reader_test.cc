@@ -173,8 +173,30 @@ TEST_F(IndexReaderTest, SaysWhyItDoesNotOpenAFile) {
   }
 }
 
+TEST_F(IndexReaderTest, AnOlderVersionIsMadeAnew) {
+  const Bytes file = HandMadeHeader("/data", [](IndexHeader* header) { header->version = 1; });
+  const std::string path = folder_.Write("index", file);
+  EXPECT_EQ(StateOf(path), IndexState::kOlder);
+  testing::AppendEntries(path, {EntryOf(1)});
+  EXPECT_TRUE(OpenIndex(path)->Contains(EntryOf(1).name));
+}
+
+TEST_F(IndexReaderTest, EntriesByAnotherKeyAreNone) {
+  const std::string path = folder_.path() + "/index";
+  testing::AppendEntries(path, {EntryOf(1)});
+  IndexState state{};
+  IndexKey key = testing::kTestKey;
+  key[1] ^= 1;
+  const auto index = IndexReader::Open(path, key, &state);
+  ASSERT_TRUE(index != nullptr);
+  IndexReader::Scratch scratch;
+  EXPECT_FALSE(index->Find(EntryOf(1).name, EntryOf(1).file, &scratch));
+  EXPECT_FALSE(index->Contains(EntryOf(1).name));
+  EXPECT_TRUE(index->ContainsAnybodys(EntryOf(1).name, EntryOf(1).file));
+}
+
 TEST_F(IndexReaderTest, ANewerVersionIsNotDamage) {
-  const Bytes file = HandMadeHeader("/data", [](IndexHeader* header) { header->version = 2; });
+  const Bytes file = HandMadeHeader("/data", [](IndexHeader* header) { header->version = 3; });
   EXPECT_EQ(StateOf(folder_.Write("index", file)), IndexState::kNewer);
 }
 

@@ -217,7 +217,7 @@ TEST_F(IndexWriter, RefusesALinkToNothing) {
 }
 
 TEST_F(IndexWriter, LeavesANewerVersionAlone) {
-  Bytes file = HandMadeHeader("/data", [](IndexHeader* header) { header->version = 2; });
+  Bytes file = HandMadeHeader("/data", [](IndexHeader* header) { header->version = 3; });
   file.resize(1000, 'x');
   folder_.Write("index", file);
   EXPECT_NE(ErrorOf([&] { AppendEntries(path_, EntriesOf(0, 5)); }).find("newer version"),

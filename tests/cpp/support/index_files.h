@@ -129,7 +129,7 @@ inline Bytes HandMadeHeader(const std::string& root,
                             const std::function<void(IndexHeader*)>& change = nullptr) {
   IndexHeader header{};
   std::memcpy(header.magic, "STOKRIDX", sizeof header.magic);
-  header.version = 1;
+  header.version = kIndexVersion;
   header.root_bytes = static_cast<uint32_t>(root.size());
   header.first_block = (64 + root.size() + 63) / 64 * 64;
   if (change) change(&header);
