@@ -87,7 +87,7 @@ test: test-cpp test-python
 
 # $(call run_tests,BUILD): the C++ tests, one half of them on each of two cores.
 define run_tests
-@printf '0\n1\n' | GTEST_TOTAL_SHARDS=2 TSAN_OPTIONS=suppressions=tests/cpp/tsan.supp \
+@printf '0\n1\n' | GTEST_TOTAL_SHARDS=2 \
 	  xargs -P 2 -I {} env GTEST_SHARD_INDEX={} $(1)/lib/stoker_tests --gtest_brief=1
 endef
 

@@ -1,49 +1,63 @@
 #include "stats/usage_meter.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstdlib>
 #include <ctime>
 
 namespace stoker {
 namespace {
 
+// The key whose value, in each thread that has one, is the descriptor that is closed with it, plus
+// one. Not a thread_local object's destructor: to register one takes memory, and where there is
+// none glibc ends the process.
+pthread_key_t ClosedWithThread() {
+  static const pthread_key_t key = [] {
+    pthread_key_t made{};
+    pthread_key_create(
+        &made, [](void* fd) { close(static_cast<int>(reinterpret_cast<intptr_t>(fd)) - 1); });
+    return made;
+  }();
+  return key;
+}
+
+// Opens it for the calling thread; -1: it cannot be had, or descriptors are scarce and the
+// samples'.
+int OpenDelayFile() {
+  const int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+  rlimit limit{};
+  const bool plenty = fd >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+                      static_cast<rlim_t>(fd) < limit.rlim_cur / 4;
+  const auto value = static_cast<intptr_t>(fd) + 1;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): what the key holds is no address.
+  if (plenty && pthread_setspecific(ClosedWithThread(), reinterpret_cast<void*>(value)) == 0) {
+    return fd;
+  }
+  if (fd >= 0) close(fd);
+  return -1;
+}
+
 // The calling thread's /proc file of its times, open for as long as the thread lives. A thread that
-// came by a fork opens its own. Where descriptors are scarce they are the samples'.
-class DelayFile {
- public:
-  DelayFile() = default;
-  DelayFile(const DelayFile&) = delete;
-  DelayFile& operator=(const DelayFile&) = delete;
-  ~DelayFile() { Close(); }
-
-  int Get() {
-    const pid_t pid = getpid();
-    if (pid != pid_) {
-      Close();
-      pid_ = pid;
-      fd_ = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-      rlimit limit{};
-      const bool plenty = fd_ >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-                          static_cast<rlim_t>(fd_) < limit.rlim_cur / 4;
-      if (!plenty) Close();
+// came by a fork opens its own.
+int DelayFile() {
+  static thread_local pid_t opened_in = 0;
+  static thread_local int fd = -1;
+  if (opened_in != getpid()) {
+    if (fd >= 0) {
+      pthread_setspecific(ClosedWithThread(), nullptr);
+      close(fd);
     }
-    return fd_;
+    opened_in = getpid();
+    fd = OpenDelayFile();
   }
-
- private:
-  void Close() {
-    if (fd_ >= 0) close(fd_);
-    fd_ = -1;
-  }
-
-  pid_t pid_ = 0;
-  int fd_ = -1;
-};
+  return fd;
+}
 
 }  // namespace
 
@@ -67,8 +81,7 @@ ThreadUsage ReadThreadUsageExactly() {
 }
 
 int64_t ReadThreadDelayNs() {
-  static thread_local DelayFile file;
-  const int fd = file.Get();
+  const int fd = DelayFile();
   if (fd < 0) return 0;
   // "RUN DELAY SLICES", in nanoseconds.
   std::array<char, 64> text{};
