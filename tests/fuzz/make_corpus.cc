@@ -138,6 +138,40 @@ void WriteSegments(const std::filesystem::path& out) {
 }
 
 // Every kernel with a few sets of numbers.
+// Uncompressed ones and one line of each plain kind; the fuzzer finds the others' signatures here.
+void WriteStillImages(const std::filesystem::path& out) {
+  const std::filesystem::path folder = out / "fuzz_still";
+  const Bytes rgb = testing::MakeRgb(13, 7, 1);
+  Write(folder, "ppm", testing::MakePpm(13, 7, rgb));
+  Write(folder, "bmp", testing::MakeBmp(13, 7, rgb));
+  for (const std::string text :
+       {"P1 3 1 101", "P2 2 1 9 3 8", "P3 1 1 255 1 2 3", "P5 2 1 255\nab", "P4 9 1\nab"}) {
+    Write(folder, text.substr(0, 2), Bytes(text.begin(), text.end()));
+  }
+  Write(folder, "webp",
+        {0x52, 0x49, 0x46, 0x46, 0x2E, 0,    0,    0,    0x57, 0x45, 0x42, 0x50, 0x56, 0x50,
+         0x38, 0x4C, 0x21, 0,    0,    0,    0x2F, 0x02, 0x40, 0,    0,    0x85, 0x82, 0xB4,
+         0x0D, 0x98, 0x31, 0xE5, 0xF3, 0x7D, 0x6D, 0x08, 0x08, 0x0A, 0xFE, 0x8F, 0x4E, 0x40,
+         0x50, 0xE8, 0xFF, 0x68, 0xFD, 0x0F, 0xE8, 0x43, 0x13, 0x95, 0x01, 0});
+  // 1 x 1 pixel each: PNG (gray, one stored block), TIFF (gray, one strip).
+  Write(folder, "png",
+        {0x89, 'P',  'N',  'G',  '\r', '\n', 0x1A, '\n', 0,    0,    0,    13,   'I',  'H',
+         'D',  'R',  0,    0,    0,    1,    0,    0,    0,    1,    8,    0,    0,    0,
+         0,    0x3A, 0x7E, 0x9B, 0x55, 0,    0,    0,    10,   'I',  'D',  'A',  'T',  0x78,
+         0x9C, 0x63, 0x68, 0,    0,    0,    0x82, 0,    0x81, 0x77, 0xCD, 0x72, 0xB6, 0,
+         0,    0,    0,    'I',  'E',  'N',  'D',  0xAE, 0x42, 0x60, 0x82});
+  Bytes tiff = {'I', 'I', 42, 0, 8, 0, 0, 0, 8, 0};
+  const uint16_t fields[][2] = {{256, 1}, {257, 1}, {258, 8}, {259, 1},
+                                {262, 1}, {273, 8}, {277, 1}, {279, 1}};
+  for (const auto& [tag, value] : fields) {
+    for (const int byte : {tag & 255, tag >> 8, 3, 0, 1, 0, 0, 0, value & 255, value >> 8, 0, 0}) {
+      tiff.push_back(static_cast<uint8_t>(byte));
+    }
+  }
+  tiff.insert(tiff.end(), 4, 0);
+  Write(folder, "tiff", tiff);
+}
+
 void WriteKernelInputs(const std::filesystem::path& out) {
   std::mt19937 random(1);
   for (uint8_t kernel = 0; kernel < 6; ++kernel) {
@@ -202,6 +236,7 @@ int main(int argc, char** argv) {
   stoker::fuzz::WriteJpegs(argv[1]);
   stoker::fuzz::WriteTurboJpegs(argv[1]);
   stoker::fuzz::WriteSegments(argv[1]);
+  stoker::fuzz::WriteStillImages(argv[1]);
   stoker::fuzz::WriteKernelInputs(argv[1]);
   stoker::fuzz::WriteIndexes(argv[1]);
   return 0;

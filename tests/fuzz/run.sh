@@ -29,5 +29,6 @@ rm -rf "$build/seeds"
 printf '%s\n' fuzz_index fuzz_index_merge fuzz_jpeg_coefficients fuzz_jpeg_pixels fuzz_kernels \
   fuzz_jpeg_segments \
   fuzz_jpeg_turbo \
-  fuzz_sample_table |
+  fuzz_sample_table \
+  fuzz_still |
   xargs -P 2 -I {} bash -c 'fuzz {}'

@@ -56,7 +56,7 @@ def test_a_script_sees_what_it_would_see(place: Path, given: list[str], natively
     assert "some\ninput" in alone.stdout
     assert seen.stdout == alone.stdout
     assert seen.status == alone.status
-    assert seen.stderr.startswith(alone.stderr + "\n")
+    assert seen.stderr.startswith(alone.stderr)
     assert (
         f"No batch of a DataLoader was seen in {' '.join(given[:2]) if given[0] == '-m' else given[0]}"
         in seen.stderr
@@ -84,7 +84,7 @@ def test_a_script_ends_as_it_would(tmp_path: Path, how: str) -> None:
     alone, seen = both(code, tmp_path)
     assert seen.stdout == alone.stdout
     assert seen.status == alone.status
-    assert seen.stderr.startswith(alone.stderr + "\n")
+    assert seen.stderr.startswith(alone.stderr)
     behind = seen.stderr.removeprefix(alone.stderr)
     assert "No batch of a DataLoader was seen in script.py" in behind
     assert (f"ended with status {alone.status}" in behind) == (alone.status != 0)

@@ -25,6 +25,8 @@ import stoker
 # ---- what is not run, and why ------------------------------------------------------------------------
 
 NOT_RUN = {
+    "make sweep": "it takes an hour or so; make test runs its short form",
+    "python tests/python/formats.py": "it writes a page of the project's own, which test_formats.py compares",
     "make demo": "`stoker demo`, which is run, behind a set-up that installs packages",
     "make demo DATA=DIR": "`stoker demo --data DIR`, likewise",
     "make test": "the tests, of which this is one",

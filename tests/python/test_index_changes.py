@@ -201,7 +201,7 @@ def test_rejected_entries_are_reported(data: Path, own_cache: Path) -> None:
     change_all(data, CHANGES["another image"])
     epoch(loader)
     assert loader.stats().index.rejected == 3
-    assert "3 entries were not their files' and went unused" in loader.report(details=True)
+    assert "3 entries did not fit the files and went unused" in loader.report(details=True)
 
 
 def test_what_has_just_changed_gets_no_entry(data: Path, own_cache: Path, expected: list[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +98,18 @@ def test_as_torchs_loader(folder: Path, name: str, workers: int) -> None:
         torch.testing.assert_close(ours, wanted, atol=1e-5, rtol=0)
 
 
-def test_the_core_really_decodes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_core_really_decodes(folder: Path) -> None:
     dataset = theirs(folder, "in the middle")
     dataset.loader = torchvision.datasets.folder.pil_loader
     loader = DataLoader(dataset, 4, num_workers=0)
 
-    def never(*_: Any, **__: Any) -> Any:
-        raise AssertionError("Pillow was asked to open a file")
-
-    monkeypatch.setattr(Image, "open", never)
-    assert len(list(loader)) == 2
+    called = set()
+    sys.setprofile(lambda frame, event, _: called.add(frame.f_code) if event == "call" else None)
+    try:
+        assert len(list(loader)) == 2
+    finally:
+        sys.setprofile(None)
+    assert Image.open.__code__ not in called
 
 
 def test_the_tail_really_runs_in_the_core(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +233,7 @@ def test_torchvisions_transforms_on_them(folder: Path) -> None:
 @pytest.mark.parametrize("wrong", [np.asarray, lambda t: t.float(), lambda t: t[0]])
 def test_what_a_callable_must_not_return(folder: Path, wrong: Any) -> None:
     dataset = ImageFolder(folder, [T.Resize((20, 24)), wrong, T.CenterCrop(10)])
-    with pytest.raises(TypeError, match="callable"):
+    with pytest.raises(TypeError, match=r"callable|needs a uint8 image"):
         dataset[0]
 
 

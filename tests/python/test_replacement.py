@@ -348,9 +348,9 @@ def test_a_sampler_that_deals_otherwise_is_not_dealt_anew(folder: Path) -> None:
 
 def test_a_refusal_is_repeated(folder: Path) -> None:
     dataset = torch_data.TensorDataset(torch.arange(16))
-    loader = DataLoader(dataset, 4, sampler=range(16))
+    loader = DataLoader(dataset, 4, sampler=range(16), num_workers=0)
     taken(loader, 2)
-    other = DataLoader(dataset, 4, sampler=range(15, -1, -1))
+    other = DataLoader(dataset, 4, sampler=range(15, -1, -1), num_workers=0)
     other.load_state_dict({**loader.state_dict(), "sampler": "range"})
     iterator = iter(other)
     for _ in range(2):

@@ -192,8 +192,8 @@ def test_what_is_no_state(images: ImageList) -> None:
     loader = DataLoader(images, BATCH)
     good = loader.state_dict()
     for state, message in [
-        (None, "no state"),
-        ({}, "no state"),
+        (None, "not the state of"),
+        ({}, "not the state of"),
         ({**good, "version": 2}, "version 2"),
         ({k: v for k, v in good.items() if k != "checksum"}, "lacks checksum"),
         ({**good, "dataset_size": 41}, "dataset_size 41, this one has 40"),

@@ -212,7 +212,7 @@ def test_auto_that_was_made_before_the_ranks_is_refused(
 def test_auto_with_a_sampler_changes_nothing(images: ImageList, monkeypatch: pytest.MonkeyPatch) -> None:
     (given, _) = shards(images, monkeypatch, 2, sampler=[3, 1])
     assert labels(given) == [3, 1]
-    assert "a sampler was given" in str(given.plan())
+    assert "leaves a given sampler as it is" in str(given.plan())
 
 
 def test_auto_is_refused_for_streams_and_other_words(images: ImageList) -> None:

@@ -101,8 +101,7 @@ TEST_F(DecodeIndexFailures, WhereThereIsNoThreadTheCallerWrites) {
               } catch (const std::exception&) {
                 return 1;
               }
-              const bool good =
-                  index->recording() && index->problem().empty() && Finds(&*index, 1);
+              const bool good = index->recording() && index->problem().empty() && Finds(*index, 1);
               index.reset();
               return good ? 42 : 2;
             }),
