@@ -129,7 +129,8 @@ class Directory {
 
   static int Quotient(int64_t numerator, int64_t denominator) {
     if (denominator == 0 || numerator % denominator != 0) return kUpright;
-    return IfOneOfEight(static_cast<double>(numerator / denominator));
+    const int64_t whole = numerator / denominator;
+    return IfOneOfEight(static_cast<double>(whole));
   }
 
   template <typename Number, typename Bits>

@@ -276,6 +276,8 @@ class TimedSingleProcessIterator(_Timed, torch_dataloader._SingleProcessDataLoad
 
 
 class TimedMultiProcessIterator(_Timed, torch_dataloader._MultiProcessingDataLoaderIter):
+    _shutdown = True  # until torch has begun to start workers: there is nothing to end before
+
     def __init__(self, loader: DataLoader[Any]) -> None:
         self._start(loader)
 

@@ -46,6 +46,9 @@ NOT_RUN = {
     "python docs/figures/draw.py --take-demo RUN.json …": "takes the demo's figures, which are committed",
 }
 
+# Pages whose blocks have a test of their own.
+ELSEWHERE = {"docs/your-dataset.md": "test_your_dataset.py, which gives each kind its files"}
+
 # ---- what bounds the others --------------------------------------------------------------------------
 
 SMALL = "--epochs 1 --size 32 --batch-size 4"
@@ -193,7 +196,11 @@ def names(place: Path) -> dict[str, Any]:
 
 
 @needs("torchvision")
-@pytest.mark.parametrize("shown", python_blocks(), ids=lambda shown: f"{shown.file}: {shown.text[:40]!r}")
+@pytest.mark.parametrize(
+    "shown",
+    [shown for shown in python_blocks() if shown.file not in ELSEWHERE],
+    ids=lambda shown: f"{shown.file}: {shown.text[:40]!r}",
+)
 def test_documented_python_runs_as_it_is_written(
     shown: Shown, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
