@@ -109,13 +109,15 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "PNM: a comment that ends in a carriage return": lambda: b"P5 #\r14000 14000 \n1 1\n255\n\0",
 }  # fmt: skip
 
-# These have good pixels; only what stands beside them is large.
+# These have good pixels; only what stands beside or behind them is large.
 GOOD = {
     "PNG: compressed text",
     "PNG: compressed international text",
     "PNG: colour profile",
     "PNG: many chunks",
-    "TIFF: rows of a strip",
+    "PNG: data beyond its size",
+    "BMP: run-length coded",
+    "TIFF: deflated beyond its size",
     "TIFF: a chain of directories",
 }
 
