@@ -206,3 +206,12 @@ def test_what_a_worker_process_changes(folder: Path, monkeypatch: pytest.MonkeyP
     data.transform.transforms.append(torchvision.transforms.Lambda(lambda image: image))
     loader = loader_of(data, num_workers=1, worker_init_fn=replace)
     assert torch.equal(pictures(loader), data.transform(violet()).expand(4, -1, -1, -1))
+
+
+def test_what_diagnose_watches_is_not_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stoker.diagnosis import worker_files
+
+    monkeypatch.setattr(ImageFile.ImageFile, "__init__", ImageFile.ImageFile.__init__)
+    worker_files.remember_opened_images()
+    assert hasattr(ImageFile.ImageFile.__init__, "__wrapped__")
+    assert loader_of(dataset(folder)).native
