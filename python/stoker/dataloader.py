@@ -398,6 +398,18 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         """The samples that could not be loaded since the loader was made (the last 100,000)."""
         return tuple(self._log.records)
 
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs are over: all their batches have been had, or another epoch was begun.
+
+        It is the number, from 0, of the epoch that the next batch is of, and part of the state:
+        ``for epoch in range(loader.epochs_done, epochs)`` goes on where a state was made, wherever that was.
+        """
+        resume, run = self._recorder.resume, self._recorder.run
+        if resume is not None and (run is None or run.has_still_to_resume):
+            return int(resume["loader_epoch"]) + bool(resume["finished"])
+        return max(self._log.epoch.number, 0) + (run is not None and run.is_over())
+
     def _make_state(self) -> dict[str, Any]:
         extra = {"loader_epoch": max(self._log.epoch.number, 0), "errors": self._log.epoch.bad}
         return _state.make_state(self, self._recorder, extra)
@@ -411,7 +423,7 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         refused when it is loaded: nobody knows which samples have been had.
 
         An epoch of which all batches have been had is over, whether or not the loop has seen its end: the
-        state says ``finished``, and the next epoch follows. A loop that counts epochs counts this one.
+        state says ``finished``, and the next epoch follows; ``epochs_done`` counts it.
 
         On the Python path it holds the ``state_dict()`` of a dataset that also has ``load_state_dict``, and
         of an iterable dataset's iterator, in each worker, as torchdata's StatefulDataLoader does: of the

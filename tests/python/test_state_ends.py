@@ -102,6 +102,42 @@ def test_asking_for_a_state_changes_nothing_of_the_run(data: Any) -> None:
         assert seen == epoch
 
 
+def test_a_loop_that_goes_by_epochs_done_trains_each_epoch_once_wherever_it_is_stopped(data: Any) -> None:
+    def run(loader: Any, seen: Labels, last: int) -> Any:
+        """Train until ``last`` batches of the run have been had; returns the state there."""
+        while (epoch := loader.epochs_done) < 2:
+            for _, targets in loader:
+                seen.append([epoch, *targets.tolist()])
+                if len(seen) == last:
+                    return loader.state_dict()
+        return loader.state_dict()
+
+    def loader(seed: int) -> Any:
+        torch.manual_seed(seed)
+        return DataLoader(data, BATCH, shuffle=True, num_workers=0)
+
+    whole: Labels = []
+    run(loader(3), whole, -1)
+    assert [epoch for epoch, *_ in whole] == [0] * BATCHES + [1] * BATCHES
+    for last in range(1, 2 * BATCHES + 1):
+        seen: Labels = []
+        state = run(loader(3), seen, last)
+        resumed = loader(4)
+        assert resumed.epochs_done == 0
+        resumed.load_state_dict(state)
+        assert resumed.epochs_done == last // BATCHES
+        run(resumed, seen, -1)
+        assert seen == whole, last
+
+
+def test_an_epoch_that_was_left_is_done_when_the_next_begins(data: Any) -> None:
+    loader = DataLoader(data, BATCH, num_workers=0)
+    next(iter(loader))
+    assert loader.epochs_done == 0
+    next(iter(loader))
+    assert loader.epochs_done == 1
+
+
 class Longer(torch_data.Sampler[int]):
     """Gives more than its length says."""
 

@@ -37,13 +37,13 @@ dataset = ImageFolder(folder, [T.RandomResizedCrop(16), T.ColorJitter(0.4, 0.4, 
                                T.RandomHorizontalFlip(), T.ToDtype(torch.float32, scale=True),
                                T.RandomErasing(value="random")])
 loader = DataLoader(dataset, 4, shuffle=True, num_workers=workers, on_error="replace")
-epoch, step = 0, 0
+step = 0
 if os.path.exists(checkpoint):
     saved = json.loads(Path(checkpoint).read_text())
-    epoch, step = saved["epoch"], saved["step"]
+    step = saved["step"]
     loader.load_state_dict(saved["loader"])
 with open(log, "a") as lines:
-    while epoch < EPOCHS:
+    while (epoch := loader.epochs_done) < EPOCHS:
         for images, labels in loader:
             if step == last:
                 time.sleep(120)  # to be killed
@@ -52,12 +52,11 @@ with open(log, "a") as lines:
             lines.flush()
             torch.rand(2)
             step += 1
-            state = {"epoch": epoch, "step": step, "loader": loader.state_dict()}
+            state = {"step": step, "loader": loader.state_dict()}
             Path(checkpoint + ".new").write_text(json.dumps(state))
             os.replace(checkpoint + ".new", checkpoint)
             time.sleep(0.004)
-        epoch += 1
-        state = {"epoch": epoch, "step": step, "loader": loader.state_dict()}
+        state = {"step": step, "loader": loader.state_dict()}
         Path(checkpoint + ".new").write_text(json.dumps(state))
         os.replace(checkpoint + ".new", checkpoint)
 """
