@@ -114,23 +114,24 @@ class _Timed:
         return run
 
     def _next_data(self) -> Any:
-        self._meter.asked()
+        meter = self._meter
+        meter.asked()
         try:
-            data = self._next_good()
+            data = self._next_batch()
+            if isinstance(data, Guarded):
+                data = self._good(data)
         except BaseException:
             self._loader._end_progress()
             raise
         self._given += 1
-        self._meter.answered()
-        self._loader._progress()
+        meter.answered()
+        if self._loader.progress:
+            self._loader._progress()
         return data
 
-    def _next_good(self) -> Any:
-        """The next batch of which something is left."""
+    def _good(self, data: Guarded) -> Any:
+        """``data``, or the next batch of which something is left."""
         while True:
-            data = self._next_batch()
-            if not isinstance(data, Guarded):
-                return data
             try:
                 self._note(data)
             except Exception:  # too many errors, or the manifest cannot be written
@@ -139,9 +140,10 @@ class _Timed:
             if not data.empty:
                 self._meter.left_out += sum(failed.replaced_by is None for failed in data.failures)
                 return data.batch
+            data = self._next_batch()
 
     def _next_batch(self) -> Any:
-        run = self._run()
+        run: Run = self._sampler_iter  # type: ignore[attr-defined]
         try:
             with wait_range():
                 data = super()._next_data()  # type: ignore[misc]

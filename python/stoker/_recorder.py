@@ -13,7 +13,6 @@ import copy
 import itertools
 import weakref
 import zlib
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ import torch
 from torch.utils.data import BatchSampler, IterableDataset
 from torch.utils.data.distributed import DistributedSampler
 
+from . import _C
 from .distributed import ShardSampler
 
 if TYPE_CHECKING:
@@ -65,11 +65,8 @@ def deals_in_turn(sampler: Any) -> bool:
 
 
 def _checksum(crc: int, batch: Any) -> int:
-    try:
-        data = array("q", batch if isinstance(batch, (list, tuple)) else [batch]).tobytes()
-    except (TypeError, OverflowError):
-        data = repr(batch).encode()
-    return zlib.crc32(data, crc)
+    data = _C.index_bytes(batch)
+    return zlib.crc32(repr(batch).encode() if data is None else data, crc)
 
 
 class Run:
@@ -98,7 +95,8 @@ class Run:
         self.on_skip: Callable[[Any], None] | None = None
         self._drawn: deque[tuple[int, int, Any]] = deque()  # checksum, samples, indices of those ahead
         self._crc = 0
-        self.begun = self._restored = False
+        self.begun = False
+        self._under_way = False  # the sampler has given this pass a batch, or has raised
         self._refused: StateError | None = None
         self.offset = int(resume["offset"]) if resume else 0
         if resume:
@@ -118,6 +116,14 @@ class Run:
         return self
 
     def __next__(self) -> Any:
+        batch = next(self._inner) if self._under_way else self._first()
+        if self._batched and not hasattr(batch, "__len__"):
+            batch = list(batch)
+        self._note(batch)
+        return batch
+
+    def _first(self) -> Any:
+        """The first batch behind those that had been had before."""
         if self._refused is not None:
             raise self._refused
         if not self.begun:
@@ -128,21 +134,16 @@ class Run:
                 self._refused = e
                 raise
         try:
-            batch = next(self._inner)
+            return next(self._inner)
         finally:
-            if self._resume is not None and not self._restored:
+            self._under_way = True
+            if self._resume is not None:
                 # Behind what the sampler drew for its first step, which may have been this one.
-                self._restored = True
                 _set_generator(torch.default_generator, self._resume, "default", "now")
-        if self._batched and not hasattr(batch, "__len__"):
-            batch = list(batch)
-        self._note(batch)
-        return batch
 
     def _note(self, batch: Any) -> None:
-        self._crc = _checksum(self._crc, batch)
-        samples = len(batch) if self._batched else 1
-        self._drawn.append((self._crc, samples, batch))
+        self._crc = crc = _checksum(self._crc, batch)
+        self._drawn.append((crc, len(batch) if self._batched else 1, batch))
 
     def _begin(self) -> None:
         resume = self._resume

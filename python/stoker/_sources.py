@@ -17,7 +17,6 @@ from . import _C, _torchvision
 from ._pipeline import Pipeline, Runner, make_pipeline
 from .datasets import MAX_PIXELS, NativeDataset
 from .errors import DataError
-from .stats.workers import NativeSpans
 from .transforms import Transform
 from .transforms._base import flatten
 
@@ -184,7 +183,7 @@ class Source:
                 raise e from None  # neither can it; the core's error says more
             return sample, its_target
         finally:
-            NativeSpans.ns += time.perf_counter_ns() - began
+            _C.add_native_span(time.perf_counter_ns() - began)
         return runner.finish(image), leaf.target(target)
 
     def _runner(self, leaf: Leaf, exact: bool) -> Runner:

@@ -32,6 +32,7 @@ _DECODERS = (
 _CALLED = re.compile(r"\b(imread|imdecode|decode_jpeg|decode_png|decode_image|read_image)\(")
 _INSTALLED = ("site-packages", "dist-packages")
 _LIBRARIES = (sysconfig.get_paths()["stdlib"] + os.sep, "<frozen")
+_FETCHER = "torch.utils.data._utils.fetch"
 _CALLS = ("__call__", "forward", "transform", "apply")
 _WRAPPERS = ("Compose", "Sequential", "RandomApply", "Transform", "Module", "BasicTransform")
 
@@ -77,8 +78,10 @@ def classify(frame: FrameType | None, asleep: bool) -> str:
         if _module(frame) == "stoker.stats.stand_ins":
             if frame.f_code.co_name == "__call__":
                 return "collate"
-            if frame.f_code.co_name in ("_one", "__getitems__", "__next__"):
+            if frame.f_code.co_name in ("_one", "__getitems__"):
                 break
+        if _module(frame) == _FETCHER:  # behind a stream's iterator, which has no frame
+            break
         decoding = decoding or _is_decoding(frame)
         native = native or (_module(frame) == "stoker._sources" and frame.f_code.co_name == "load")
         transform = _transform_of(frame) or transform  # the outermost one
