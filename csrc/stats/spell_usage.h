@@ -39,7 +39,7 @@ struct SpellTimes {
 
 class SpellUsage {
  public:
-  static constexpr int64_t kLeastNs = 500'000;
+  static constexpr int64_t kLeastNs = 5'000'000;
 
   explicit SpellUsage(std::function<ThreadTimes()> read) : read_(std::move(read)) {}
 

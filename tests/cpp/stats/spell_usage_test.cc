@@ -115,15 +115,22 @@ TEST(SpellUsage, AWaitForACoreGoesToTheSpellsInWhichItWas) {
   EXPECT_NEAR(static_cast<double>(s.sum.no_core_ns), 200.0 * kMs, 20.0 * kMs);
 }
 
+TEST(SpellUsage, AWaitThatTheKernelBooksLateIsAtMostTheTimeOffTheCore) {
+  Spells s;
+  s.Spell([&] { s.thread.Pass(10 * kMs, 4 * kMs, 1'000'000 * kMs); });
+  EXPECT_EQ(s.sum.cpu_ns, 4 * kMs);
+  EXPECT_EQ(s.sum.no_core_ns, 6 * kMs);
+}
+
 TEST(SpellUsage, AnotherThreadBeginsAnew) {
   Spells s;
-  s.Spell([&] { s.thread.Run(2 * kMs); });
-  s.thread.now = {2, s.thread.now.wall_ns + kMs, 900 * kMs, 900 * kMs};
-  s.Spell([&] { s.thread.Run(2 * kMs); });
-  EXPECT_EQ(s.sum.cpu_ns, 4 * kMs);
+  s.Spell([&] { s.thread.Run(20 * kMs); });
+  s.thread.now = {2, s.thread.now.wall_ns + 10 * kMs, 900 * kMs, 900 * kMs};
+  s.Spell([&] { s.thread.Run(20 * kMs); });
+  EXPECT_EQ(s.sum.cpu_ns, 40 * kMs);
   EXPECT_EQ(s.sum.no_core_ns, 0);
   s.usage.Begin(s.thread.now.wall_ns);  // and one that changes within a spell
-  s.thread.now = {1, s.thread.now.wall_ns + kMs, 0, 0};
+  s.thread.now = {1, s.thread.now.wall_ns + 10 * kMs, 0, 0};
   const SpellTimes used = s.usage.End(s.thread.now.wall_ns);
   EXPECT_EQ(used.cpu_ns, 0);
 }
