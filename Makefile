@@ -26,7 +26,7 @@ help:
 	@echo "make demo DATA=DIR   the same on the photographs in DIR (one folder for each class)"
 	@echo "make test       all tests, C++ and Python"
 	@echo "make lint       clang-format, clang-tidy, ruff, mypy"
-	@echo "make bench      the C++ micro-benchmarks and stoker bench"
+	@echo "make bench      the C++ micro-benchmarks, what the Python path adds to torch's, and stoker bench"
 	@echo "make test-browser  the HTML report in headless Chromium (installs it)"
 	@echo "make test-asan  the C++ tests under the address and undefined-behaviour sanitizers"
 	@echo "make test-tsan  the C++ tests under the thread sanitizer"
@@ -144,6 +144,7 @@ test-neon: $(STAMPS)/apt
 bench: build
 	@cmake -S . -B build/release -DSTOKER_BENCHMARKS=ON >/dev/null && cmake --build build/release
 	@build/release/lib/stoker_benchmarks
+	@$(BIN)/python tests/bench/python_path_cost.py
 	@$(BIN)/python -m stoker bench
 
 # ---- layout and lint -----------------------------------------------------------------------------

@@ -7,6 +7,8 @@ namespace stoker {
 
 // Op, SamplePlan, SampleTable, SampleSet, Decoder: datasets and single samples.
 void BindDataset(pybind11::module_* m);
+// The clocks of torch's own iteration, and what is done there for each sample or batch.
+void BindClocks(pybind11::module_* m);
 // DecodeIndex and IndexBuilder.
 void BindIndex(pybind11::module_* m);
 // Loader.

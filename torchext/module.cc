@@ -27,6 +27,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   stoker::BindDataset(&m);
   stoker::BindIndex(&m);
   stoker::BindStats(&m);
+  stoker::BindClocks(&m);
   stoker::BindLoader(&m);
   m.def("simd_target", &stoker::SimdTarget);
   m.def("simd_targets", &stoker::SimdTargets);

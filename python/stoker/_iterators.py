@@ -153,7 +153,8 @@ class _Timed(HandsOver):
         return run
 
     def _next_data(self) -> Any:
-        self._meter.asked()
+        meter = self._meter
+        meter.asked()
         try:
             data = self._next_good()
         except StopIteration:
@@ -168,8 +169,9 @@ class _Timed(HandsOver):
             raise
         self._goes_on = False
         self._given += 1
-        self._meter.answered()
-        self._loader._progress()
+        meter.answered()
+        if self._loader.progress:
+            self._loader._progress()
         return data
 
     def _begin_next_epoch(self) -> None:

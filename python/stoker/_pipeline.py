@@ -19,7 +19,6 @@ import torch
 from . import _C, _torchvision
 from ._orders import Form, are_for_pil, impossible, misplaced
 from ._torchvision import NotNativeError, State
-from .stats.workers import NativeSpans
 from .transforms import (
     CenterCrop,
     Compose,
@@ -265,7 +264,7 @@ class Runner:
             self._local.tail = _C.Decoder(plan)
         began = time.perf_counter_ns()
         finished = self._local.tail.from_pixels(pixels, random_seed() if self._tail_draws else 0)
-        NativeSpans.ns += time.perf_counter_ns() - began
+        _C.add_native_span(time.perf_counter_ns() - began)
         to_image = any(step.name == "ToImage" for step in self.pipeline.steps[self.pipeline.tail :])
         return _as_tv_image(finished) if to_image else finished
 

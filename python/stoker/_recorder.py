@@ -13,7 +13,6 @@ import contextlib
 import itertools
 import weakref
 import zlib
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +21,7 @@ import torch
 from torch.utils.data import BatchSampler, IterableDataset
 from torch.utils.data.distributed import DistributedSampler
 
+from . import _C
 from ._words import counted
 from .distributed import ShardSampler
 
@@ -66,11 +66,8 @@ def deals_in_turn(sampler: Any) -> bool:
 
 
 def _checksum(crc: int, batch: Any) -> int:
-    try:
-        data = array("q", batch if isinstance(batch, (list, tuple)) else [batch]).tobytes()
-    except (TypeError, OverflowError):
-        data = repr(batch).encode()
-    return zlib.crc32(data, crc)
+    data = _C.index_bytes(batch)
+    return zlib.crc32(repr(batch).encode() if data is None else data, crc)
 
 
 class Place(NamedTuple):

@@ -18,7 +18,6 @@ from ._arguments import encoded, pixel_count, sample_index, sample_problem
 from ._pipeline import Pipeline, Runner, make_pipeline
 from .datasets import MAX_PIXELS, ImageFolder, NativeDataset
 from .errors import DataError
-from .stats.workers import NativeSpans
 from .transforms import Transform
 from .transforms._base import flatten
 
@@ -203,7 +202,7 @@ class Source:
                 raise e from None
             return sample, its_target
         finally:
-            NativeSpans.ns += time.perf_counter_ns() - began
+            _C.add_native_span(time.perf_counter_ns() - began)
         return runner.finish(image), leaf.target(target)
 
     def _runner(self, leaf: Leaf, exact: bool) -> Runner:

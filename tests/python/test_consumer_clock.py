@@ -12,7 +12,7 @@ from stoker.stats import ConsumerClock, StepRecord, clocks
 
 
 class Time:
-    """Stands for time.perf_counter_ns."""
+    """Stands for the machine's."""
 
     def __init__(self) -> None:
         self.ns = 10**9
@@ -24,7 +24,7 @@ class Time:
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> Time:
     made = Time()
-    monkeypatch.setattr(time, "perf_counter_ns", lambda: made.ns)
+    monkeypatch.setattr(clocks, "made_time", lambda: made.ns)
     return made
 
 
@@ -80,18 +80,23 @@ def test_making_an_iterator_and_ending_one_count_to_the_first_wait(now: Time) ->
     assert of(clock.batch).max_s == 10
 
 
-def test_what_the_loops_thread_computes_while_it_waits(now: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_loops_thread_computes_while_it_waits() -> None:
     """Not in its steps."""
-    cpu = [7 * 10**9]
-    monkeypatch.setattr(time, "thread_time_ns", lambda: cpu[0])
     clock = ConsumerClock()
     clock.epoch_begins()
-    for _ in range(3):
+    began = time.thread_time()
+    for burned_s in (0.02, 0.04):
         clock.asked()
-        cpu[0] += 2
+        burn(burned_s)
         clock.answered()
-        cpu[0] += 100
-    assert clock.wait_cpu_ns == 6
+        burn(0.03)
+    assert 0.06 <= clock.wait_cpu_ns * 1e-9 <= time.thread_time() - began - 0.055
+
+
+def burn(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
 
 
 def test_the_last_step_has_no_end_before_the_loop_asks_again(now: Time) -> None:

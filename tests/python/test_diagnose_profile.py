@@ -178,8 +178,9 @@ def busy(seconds: float) -> None:
 def test_a_profile_counts_only_work() -> None:
     profile = Profile()
     assert profile.shares() == {}
-    dataset = metered(Work(lambda: busy(0.2)), False, w.WorkerBlock(0))
-    dataset.row().observer = profile
+    block = w.WorkerBlock(0)
+    dataset = metered(Work(lambda: busy(0.2)), False, block)
+    dataset._row = w.ObservedRow(block, profile)
     dataset[0]
     time.sleep(0.3)  # a look that has begun
     before = profile.to_dict()
@@ -207,7 +208,8 @@ def test_an_iterable_at_its_end_is_not_at_work() -> None:
     block = w.WorkerBlock(0)
     for samples, error in (([1, 2], None), (fails(), ValueError)):
         dataset = metered(samples, True, block)
-        dataset.row().observer = observer = Observer()
+        observer = Observer()
+        dataset._row = w.ObservedRow(block, observer)
         if error is None:
             assert list(dataset) == [1, 2]
         else:

@@ -47,6 +47,7 @@ _DECODERS = (
 _CALLED = re.compile(r"\b(imread|imdecode|decode_jpeg|decode_png|decode_image|read_image)\(")
 _INSTALLED = ("site-packages", "dist-packages")
 _LIBRARIES = (sysconfig.get_paths()["stdlib"] + os.sep, "<frozen")
+_FETCHER = "torch.utils.data._utils.fetch"
 _CALLS = ("__call__", "forward", "transform", "apply")
 _WRAPPERS = ("Compose", "Sequential", "RandomApply", "Transform", "Module", "BasicTransform")
 # Code that Python runs as a function of its own, though it stands within another one.
@@ -120,8 +121,10 @@ def look_at(frame: FrameType | None, asleep: bool) -> tuple[str, bool]:
         if _module(frame) == "stoker.stats.stand_ins":
             if frame.f_code.co_name == "__call__":
                 return "collate", False
-            if frame.f_code.co_name in ("_one", "__getitems__", "__next__"):
+            if frame.f_code.co_name in ("_one", "__getitems__"):
                 break
+        if _module(frame) == _FETCHER:  # behind a stream's iterator, which has no frame
+            break
         decoding = decoding or _is_decoding(frame)
         native = native or (_module(frame) == "stoker._sources" and frame.f_code.co_name == "load")
         transform = _transform_of(frame) or transform  # the outermost one

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .. import _C
@@ -14,6 +12,9 @@ from .device import DeviceClock
 STEPS_KEPT = 4096
 # Of the native path's workers, in this order: see BatchWait in csrc/pipeline/loader.h.
 WORKER_STATES = ("read", "decode", "transform", "idle", "waiting")
+
+# Gives the time in nanoseconds; None: the machine's own does. Tests make a time of their own.
+made_time: Callable[[], int] | None = None
 
 
 @dataclass
@@ -45,110 +46,113 @@ class StepRecord:
 class ConsumerClock:
     """Measures the steps of one training loop; constant memory, however long the run.
 
+    What is done for each batch is one call of the core's StepClock each way.
     Threads: the consumer's.
+
+    Attributes:
+        device: says how long the device was idle behind the loader.
     """
 
     def __init__(self) -> None:
-        self.wait = _C.Histogram()
-        self.step = _C.Histogram()
-        self.batch = _C.Histogram()
-        self.device_idle = _C.Histogram()
-        self.steps: deque[StepRecord] = deque(maxlen=STEPS_KEPT)
+        self._core = _C.StepClock(STEPS_KEPT, made_time)
         self.device: DeviceClock | None = None
-        self.began_ns = 0  # when the first iterator was made
-        self.first_batch_s = 0.0
-        self.first_wait_ns = 0
-        self.wait_cpu_ns = 0  # of the loop's thread, on a core while it waited
-        self.batches = 0
-        self._epoch_began = 0
-        self._returned = 0
-        self._asked = 0
-        self._asked_cpu = 0
-        self._waited = 0
-        self._is_first = True
-        self._between_ns = 0  # in iter(), and in the next() that ended the epoch before
-        self.last_ns = 0  # when the loop was last heard of
+        self._asked = self._core.asked
+        self._answered = self._core.answered
 
     def epoch_begins(self) -> None:
         """Call when an iterator is about to be made."""
-        self.last_ns = self._epoch_began = time.perf_counter_ns()
-        self.began_ns = self.began_ns or self._epoch_began
-        self._returned = 0
-        self._is_first = True
+        self._core.epoch_begins()
 
     def iterator_made(self) -> None:
         """Call when it has been made: the loop has waited for that, too."""
-        self.last_ns = time.perf_counter_ns()
-        self._between_ns += self.last_ns - self._epoch_began
+        self._core.iterator_made()
 
     def ended(self) -> None:
         """Call when there is no batch for the ``asked`` before: what that took counts to the next epoch's
         first wait."""
-        self.last_ns = time.perf_counter_ns()
-        self._between_ns += self.last_ns - self._asked
+        self._core.ended()
 
-    def asked(self) -> None:
-        """Call when the training loop enters ``next()``."""
-        self._asked = time.perf_counter_ns()
-        self._asked_cpu = time.thread_time_ns()
-        if self._returned:
-            step = self._asked - self._returned
-            self.step.record(step)
-            self.batch.record(self._waited + step)
-            if self.steps:
-                self.steps[-1].step_s = step * 1e-9
-        self._returned = 0
-        if self.device is not None:
+    def asked(self) -> bool:
+        """Call when the training loop enters ``next()``. Returns False, and does nothing, where no epoch has
+        begun."""
+        begun: bool = self._asked()
+        if self.device is not None and begun:
             self.device.asked()
+        return begun
 
     def begin_step(self) -> None:
         """The step begins now: what has been done since the batch was handed over was not the loop's."""
-        if self._returned:
-            self._returned = time.perf_counter_ns()
+        self._core.begin_step()
 
     def leave_out(self) -> None:
         """What has happened since the last batch was handed over is no step."""
-        self._returned = 0
+        self._core.leave_out()
 
-    def answered(self, ready: int = -1, blame_ns: Sequence[int] = ()) -> None:
-        """Call when it gets its batch; ``ready`` and ``blame_ns``: of the native path's core."""
+    def answered(self, ready: int = -1, blame_ns: Sequence[int] = ()) -> int:
+        """Call when it gets its batch; ``ready`` and ``blame_ns``: of the native path's core. Returns the
+        time in nanoseconds."""
         if self.device is not None:
             # Those before this step, which has no record yet that its own time could go to.
             self._take_device_times(self.device)
-            self.device.answered(self.batches)
-        now = time.perf_counter_ns()
-        waited = now - self._asked
-        self.wait_cpu_ns += time.thread_time_ns() - self._asked_cpu
-        first, self._is_first = self._is_first, False
-        if first:
-            waited += self._between_ns
-            self._between_ns = 0
-            self.first_wait_ns += waited
-        self._waited = waited
-        self.wait.record(waited)
-        self.steps.append(
-            StepRecord(
-                self.batches,
-                (now - waited - self.began_ns) * 1e-9,
-                waited * 1e-9,
-                first=first,
-                ready=ready,
-                blame=tuple(ns * 1e-9 for ns in blame_ns),
-            )
-        )
-        self.batches += 1
-        if self.first_batch_s == 0.0:
-            self.first_batch_s = (now - self._epoch_began) * 1e-9
-        self._returned = self.last_ns = time.perf_counter_ns()
+            self.device.answered(self._core.batches)
+        if blame_ns:
+            return self._core.answered_by_core(ready, blame_ns)
+        now: int = self._answered() if ready < 0 else self._answered(ready)
+        return now
 
     def _take_device_times(self, device: DeviceClock) -> None:
         for number, idle_s in device.finished():
-            self.device_idle.record(round(idle_s * 1e9))
-            position = number - self.steps[0].number if self.steps else -1
-            if 0 <= position < len(self.steps):
-                self.steps[position].device_idle_s = idle_s
+            self._core.device_was_idle(number, idle_s)
 
     def finish(self) -> None:
         """Takes in what the device clock has found out since."""
         if self.device is not None:
             self._take_device_times(self.device)
+
+    @property
+    def steps(self) -> list[StepRecord]:
+        """The last STEPS_KEPT."""
+        return [StepRecord(*step) for step in self._core.steps()]
+
+    @property
+    def wait(self) -> _C.Histogram:
+        return self._core.wait
+
+    @property
+    def step(self) -> _C.Histogram:
+        return self._core.step
+
+    @property
+    def batch(self) -> _C.Histogram:
+        return self._core.batch
+
+    @property
+    def device_idle(self) -> _C.Histogram:
+        return self._core.device_idle
+
+    @property
+    def began_ns(self) -> int:
+        """When the first iterator was made; 0: none has been."""
+        return self._core.began_ns
+
+    @property
+    def last_ns(self) -> int:
+        """When the loop was last heard of."""
+        return self._core.last_ns
+
+    @property
+    def first_batch_s(self) -> float:
+        return self._core.first_batch_ns * 1e-9
+
+    @property
+    def first_wait_ns(self) -> int:
+        return self._core.first_wait_ns
+
+    @property
+    def wait_cpu_ns(self) -> int:
+        """Of the loop's thread, on a core while it waited."""
+        return self._core.wait_cpu_ns
+
+    @property
+    def batches(self) -> int:
+        return self._core.batches

@@ -190,15 +190,15 @@ class Meter:
 
     def asked(self) -> None:
         """The training loop asks for a batch."""
-        if not self.clock.began_ns:  # of an iterator that came by a fork
+        if not self.clock.asked():  # of an iterator that came by a fork
             self.epoch_begins()
-        self.clock.asked()
+            self.clock.asked()
 
     def answered(self, ready: int = -1, blame_ns: Sequence[int] = ()) -> None:
         """It gets its batch."""
-        self.clock.answered(ready, blame_ns)
+        now_ns = self.clock.answered(ready, blame_ns)
         self._in_loop = True  # an iterator that was dropped late is not this one
-        if self.system.due():
+        if now_ns >= self.system.due_ns:
             self._latest = self._read_system()
             self.clock.begin_step()  # the reading was no part of it
 

@@ -14,6 +14,7 @@ import torch
 
 WAIT = "stoker: wait for batch"
 _NONE: AbstractContextManager[Any] = nullcontext()
+_profiler_enabled: Any = torch.autograd._profiler_enabled  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -28,9 +29,8 @@ def _nvtx(name: str) -> Iterator[None]:
 
 def wait_range() -> AbstractContextManager[Any]:
     """A context in which the training loop waits for a batch."""
-    autograd: Any = torch.autograd
     in_use: Any = torch.cuda.is_initialized
-    profiled, cuda = autograd._profiler_enabled(), in_use()
+    profiled, cuda = _profiler_enabled(), in_use()
     if not profiled and not cuda:
         return _NONE
     both = ExitStack()

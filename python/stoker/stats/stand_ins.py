@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from torch.utils.data import IterDataPipe, MapDataPipe, get_worker_info
 
-from .workers import COLLATE, COMPLETE, NATIVE, ONE_BY_ONE_NS, PYTHON, NativeSpans, WorkerBlock, WorkerRow
+from .. import _C
+from .workers import WorkerBlock, WorkerRow, new_row
 
-ONE_OF = 16  # quick samples of a stream
 _STATE = ("state_dict", "load_state_dict")  # by which torchdata's StatefulDataLoader knows what has a state
 
 
@@ -37,6 +37,19 @@ class _StandIn:
         return getattr(self.inner, name)
 
 
+# Those that have a row, which a fork must not go on with: it is another worker, or none.
+_measuring: weakref.WeakSet[_Metered] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for measuring in list(_measuring):
+        measuring._row = None
+    _measuring.clear()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 class _Metered(_StandIn):
     """What stands for a dataset in the worker, and measures it.
 
@@ -49,8 +62,10 @@ class _Metered(_StandIn):
         self._row: WorkerRow | None = None
 
     def row(self) -> WorkerRow:
-        if self._row is None or self._row.pid != os.getpid():
-            self._row = WorkerRow(self._block)
+        """Of the calling process, which keeps it."""
+        if self._row is None:
+            self._row = new_row(self._block)
+            _measuring.add(self)
         return self._row
 
     def __getstate__(self) -> dict[str, Any]:
@@ -67,37 +82,39 @@ class MeteredDataset(_Metered):
     """A map-style dataset."""
 
     def __getitem__(self, index: Any) -> Any:
-        row = self.row()
+        row = self._row or self.row()
         row.begin()
-        row.loaded = 1
         try:
-            return self._one(row, index)
-        finally:
-            row.end()
+            sample = self._one(row, index)
+        except BaseException:
+            row.end(True)
+            raise
+        row.end()
+        return sample
 
     def __getitems__(self, indices: list[Any]) -> Any:
-        row = self.row()
-        row.begin()
-        row.loaded = len(indices)
+        row = self._row or self.row()
+        inner = self.inner
+        together = getattr(inner, "__getitems__", None)
+        one_by_one = row.begin()
         try:
-            together = getattr(self.inner, "__getitems__", None)
-            if row.one_by_one and not together:
-                return [self._one(row, index) for index in indices]
-            began, native = time.perf_counter_ns(), NativeSpans.ns
-            samples = together(indices) if together else [self.inner[index] for index in indices]
-            native = NativeSpans.ns - native
-            row.samples(len(indices), native, time.perf_counter_ns() - began - native)
-            return samples
-        finally:
-            row.end()
+            if together:
+                samples = together(indices)
+            elif one_by_one:
+                samples = [self._one(row, index) for index in indices]
+                row.end()
+                return samples
+            else:
+                samples = [inner[index] for index in indices]
+        except BaseException:
+            row.end(True)
+            raise
+        row.end_together(len(indices))
+        return samples
 
     def _one(self, row: WorkerRow, index: Any) -> Any:
-        began, native = time.perf_counter_ns(), NativeSpans.ns
         sample = self.inner[index]
-        native = NativeSpans.ns - native
-        took = time.perf_counter_ns() - began - native
-        row.sample(index, native, took)
-        row.one_by_one = native + took > ONE_BY_ONE_NS
+        row.sample(index)
         return sample
 
 
@@ -163,55 +180,15 @@ class MeteredMapPipe(_Pipe, MeteredDataset, MapDataPipe[Any]):
     """A map-style one."""
 
 
-class _MeteredIterator(_StandIn):
+class _MeteredIterator(_StandIn, _C.StreamIterator):
     """A dataset's iterator. No generator: one that raises may go on with the next sample.
 
-    Where samples are quick, one of ONE_OF is measured, and stands for those since the last.
+    Its samples are timed one by one, in C++; a batch's work begins with the first that is asked for.
     """
 
     def __init__(self, samples: Iterator[Any], row: WorkerRow) -> None:
-        super().__init__(samples)
-        self._row = row
-        self._number = 0
-        self._last: tuple[int, int] | None = None  # time in C++ and in Python of the last quick one
-        self._since = 0  # samples that have not been measured
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        try:
-            sample = self._quickly() if self._last and self._since < ONE_OF - 1 else self._measured()
-        except StopIteration:
-            if self._last and self._since:
-                self._row.shared.record(NATIVE, self._last[0], self._since)
-                self._row.shared.record(PYTHON, self._last[1], self._since)
-                self._since = 0
-            raise
-        self._number += 1
-        self._row.loaded += 1
-        return sample
-
-    def _quickly(self) -> Any:
-        sample = next(self.inner)
-        self._since += 1
-        return sample
-
-    def _measured(self) -> Any:
-        row = self._row
-        row.begin()
-        began, native = time.perf_counter_ns(), NativeSpans.ns
-        times = self._since + 1
-        try:
-            sample = next(self.inner)
-            native = NativeSpans.ns - native
-            python = time.perf_counter_ns() - began - native
-            row.sample(self._number, native, python, times)
-        finally:
-            row.end(times)
-        self._since = 0
-        self._last = (native, python) if native + python < ONE_BY_ONE_NS else None
-        return sample
+        _C.StreamIterator.__init__(self, samples, row)
+        _StandIn.__init__(self, samples)
 
 
 class MeteredCollate:
@@ -222,16 +199,12 @@ class MeteredCollate:
         self._dataset = dataset
 
     def __call__(self, samples: Any) -> Any:
-        row = self._dataset.row()
-        row.begin()
-        began = time.perf_counter_ns()
+        row = self._dataset._row or self._dataset.row()
+        row.begin_collate()
         try:
             return self._collate(samples)
         finally:
-            row.shared.record(COLLATE, time.perf_counter_ns() - began)
-            row.shared.record(COMPLETE, row.loaded)
-            row.loaded = 0
-            row.end()
+            row.end_collate()
 
 
 class MeteredInit:

@@ -161,19 +161,17 @@ class SystemMeter:
         readings: those that were kept, the first one included, and the latest.
         workers: pids of the loader's worker processes; add to it. Those that are gone are taken out, and
             keep counting with what they had used when last seen.
+        due_ns: by time.perf_counter_ns(), when the next reading is due.
     """
 
     def __init__(self) -> None:
         self.readings: list[SystemReading] = []
         self.workers: set[int] = set()
         self._distance_s = _EVERY_S
-        self._next_s = 0.0
+        self.due_ns = 0
         self._processes: dict[int, psutil.Process] = {}  # which know when their pid is another's
         self._seen: dict[int, tuple[float, int]] = {}  # CPU seconds and storage bytes of each worker
         self._gone = (0.0, 0)
-
-    def due(self) -> bool:
-        return time.perf_counter() >= self._next_s
 
     def begin(self) -> None:
         """What was read before the first iterator was made is forgotten."""
@@ -202,7 +200,7 @@ class SystemMeter:
             worker_busy_s=worker_busy_s,
         )
         self._keep(reading)
-        self._next_s = reading.at_s + _EVERY_S
+        self.due_ns = round((reading.at_s + _EVERY_S) * 1e9)
         return reading
 
     def _keep(self, reading: SystemReading) -> None:

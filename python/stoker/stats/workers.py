@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import time
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any, Protocol
@@ -14,16 +11,17 @@ import torch
 from torch.utils.data import get_worker_info
 
 from .. import _C
+from . import clocks
 
-# The histograms of each worker: a sample's time in C++ and in Python, a batch's in collate_fn, and
-# for each batch the thread's time at work, on a core, and ready to run without one. The last holds no
-# times: of each batch that is complete, its samples.
+# The histograms of each worker, as PythonKind in csrc/stats/python_worker.h: a sample's time in C++ and in
+# Python, a batch's in collate_fn, and the thread's time at work, on a core, and ready to run without one,
+# of which the totals mean something. The last holds no times: of each batch that is complete, its samples.
 NATIVE, PYTHON, COLLATE, WORK, CPU, NO_CORE, COMPLETE = range(7)
 _KINDS = 7
 STAGES = {"native": NATIVE, "python": PYTHON, "collate": COLLATE}
 SLOW_KEPT = 8
 # Samples are timed one by one where that costs less than 1 % of them; quicker ones by the batch.
-ONE_BY_ONE_NS = 300_000
+ONE_BY_ONE_NS = _C.one_by_one_ns
 
 
 class Observer(Protocol):
@@ -36,22 +34,6 @@ class Observer(Protocol):
 
 # Makes the observer of a worker, in its process; None: there is none.
 make_observer: Callable[[], Observer | None] | None = None
-
-
-class NativeSpans:
-    """Time that this process has spent in C++ on the Python path's samples."""
-
-    ns = 0
-
-
-def _no_core_ns(file: int | None) -> int:
-    """For how long this thread has waited for a core since it began: Linux's run delay."""
-    if file is None:
-        return 0
-    try:
-        return int(os.pread(file, 64, 0).split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
 
 
 class WorkerBlock:
@@ -109,78 +91,49 @@ def by_row(*times: Sequence[float]) -> tuple[float, ...]:
     return tuple(sum(row) for row in zip_longest(*times, fillvalue=0.0))
 
 
-class WorkerRow:
-    """One worker's row of a block, in that worker's process."""
+class WorkerRow(_C.WorkerRow):
+    """One worker's row of a block, in that worker's process.
+
+    What is called for each batch is the core's: see csrc/stats/python_worker.h. From another thread, or in
+    a fork, it asks for that thread's times.
+    """
 
     def __init__(self, block: WorkerBlock) -> None:
         info = get_worker_info()  # of another loader, where this one has no workers of its own
         row = info.id if info is not None and block.workers > 0 else 0
-        self.pid = os.getpid()
-        self.shared = _C.SharedHistograms(block.histograms[row])
-        self.slow = block.slow[row]
-        self._quickest_kept = int(self._slow_times().min())
-        self.one_by_one = True
-        self.loaded = 0  # samples of the batch that is in the making
-        self._delay: int | None = None
-        with contextlib.suppress(OSError):
-            self._delay = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-        self._began = (0, 0, 0)
-        self._delay_seen = 0  # for how long the thread had had no core, when that was last asked for
-        self.observer = make_observer() if make_observer is not None else None
+        super().__init__(block.histograms[row], block.slow[row], clocks.made_time)
 
-    def __del__(self) -> None:
-        if self._delay is not None:
-            os.close(self._delay)
 
-    def _slow_times(self) -> torch.Tensor:
-        return self.slow[:, 1:].sum(1)
+class ObservedRow(WorkerRow):
+    """One whose observer hears when the worker is at work."""
 
-    def begin(self) -> None:
-        self._began = (time.perf_counter_ns(), time.thread_time_ns(), _no_core_ns(self._delay))
-        self._delay_seen = self._began[2]
-        if self.observer is not None:
-            self.observer.begin()
+    def __init__(self, block: WorkerBlock, observer: Observer) -> None:
+        super().__init__(block)
+        self._observer = observer
 
-    def end(self, times: int = 1) -> None:
-        """The work that ``begin`` began is done; it stands for ``times`` as much."""
-        if self.observer is not None:
-            self.observer.end()
-        wall, cpu, no_core = self._began
-        wall, cpu = time.perf_counter_ns() - wall, time.thread_time_ns() - cpu
-        self.shared.record(WORK, wall, times)
-        self.shared.record(CPU, cpu, times)
-        # The kernel may add a wait only now that began before.
-        no_core = min(_no_core_ns(self._delay) - no_core, max(0, wall - cpu))
-        self.shared.record(NO_CORE, no_core, times)
+    def begin(self) -> bool:
+        one_by_one = super().begin()
+        self._observer.begin()
+        return one_by_one
 
-    def sample(self, index: Any, native_ns: int, python_ns: int, times: int = 1) -> None:
-        """A sample; ``times``: with those before it that it stands for."""
-        self.shared.record(NATIVE, native_ns, times)
-        self.shared.record(PYTHON, python_ns, times)
-        if native_ns + python_ns > self._quickest_kept and isinstance(index, int):
-            native_ns, python_ns = self._with_a_core(native_ns, python_ns)
-            if native_ns + python_ns <= self._quickest_kept:
-                return
-            slow = self._slow_times()
-            at = int(slow.argmin())
-            same = (self.slow[:, 0] == index) & (slow > 0)
-            if same.any():
-                at = int(same.nonzero()[0, 0])
-                if int(slow[at]) >= native_ns + python_ns:
-                    return
-            self.slow[at] = torch.tensor([index, native_ns, python_ns])
-            self._quickest_kept = int(self._slow_times().min())
+    def end_together(self, count: int) -> None:
+        self._observer.end()
+        super().end_together(count)
 
-    def _with_a_core(self, *times_ns: int) -> tuple[int, ...]:
-        """A sample's times without that in which the thread had no core, out of each by its share: it is no
-        fault of the sample's. The kernel is asked for those only that might be among the slowest."""
-        delay = _no_core_ns(self._delay)
-        since, self._delay_seen = delay - self._delay_seen, delay
-        kept = max(0.0, 1 - since / max(1, sum(times_ns)))
-        return tuple(int(ns * kept) for ns in times_ns)
+    def end(self, lost: bool = False) -> None:
+        self._observer.end()
+        super().end(lost)
 
-    def samples(self, count: int, native_ns: int, python_ns: int) -> None:
-        """``count`` samples together."""
-        self.shared.record(NATIVE, native_ns // max(1, count), count)
-        self.shared.record(PYTHON, python_ns // max(1, count), count)
-        self.one_by_one = native_ns + python_ns > count * ONE_BY_ONE_NS
+    def begin_collate(self) -> None:
+        super().begin_collate()
+        self._observer.begin()
+
+    def end_collate(self) -> None:
+        self._observer.end()
+        super().end_collate()
+
+
+def new_row(block: WorkerBlock) -> WorkerRow:
+    """The calling worker's."""
+    observer = None if make_observer is None else make_observer()
+    return WorkerRow(block) if observer is None else ObservedRow(block, observer)
