@@ -13,6 +13,8 @@ void BindClocks(pybind11::module_* m);
 void BindIndex(pybind11::module_* m);
 // Loader.
 void BindLoader(pybind11::module_* m);
+// Passage: what an iterator has drawn and given; and whether a profiler looks.
+void BindPassage(pybind11::module_* m);
 // Histograms and the sums that loaders measure.
 void BindStats(pybind11::module_* m);
 

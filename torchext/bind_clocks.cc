@@ -62,28 +62,6 @@ std::optional<int64_t> IndexOf(const py::handle& index) {
   return value;
 }
 
-// A batch's indices as the bytes of 64-bit numbers. `batch`: a list, a tuple or one index. None
-// where something in it is no index.
-py::object IndexBytes(const py::object& batch) {
-  const bool several = PyList_Check(batch.ptr()) || PyTuple_Check(batch.ptr());
-  const auto count = [&] { return several ? PySequence_Fast_GET_SIZE(batch.ptr()) : 1; };
-  std::vector<int64_t> indices;
-  indices.reserve(static_cast<size_t>(count()));
-  for (Py_ssize_t i = 0; i < count(); ++i) {  // which an index's own __index__ may change
-    const auto item =
-        several ? py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(batch.ptr(), i))
-                : batch;
-    indices.push_back(PyLong_AsLongLong(item.ptr()));
-    if (indices.back() != -1 || PyErr_Occurred() == nullptr) continue;
-    if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_OverflowError)) {
-      throw py::error_already_set();
-    }
-    PyErr_Clear();
-    return py::none();
-  }
-  return py::bytes(reinterpret_cast<const char*>(indices.data()), indices.size() * sizeof(int64_t));
-}
-
 // Note [An iterator in C]
 // A stream of quick samples is asked for thousands of them in a second, and each method call of
 // Python's would cost as much as such a sample. So what stands for a dataset's iterator has the C
@@ -241,7 +219,6 @@ void BindStepClock(py::module_* m) {
 void BindClocks(py::module_* m) {
   BindWorker(m);
   BindStepClock(m);
-  m->def("index_bytes", &IndexBytes, py::arg("batch"));
 }
 
 }  // namespace stoker

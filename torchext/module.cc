@@ -26,6 +26,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   py::register_exception_translator(&TranslateDataError);
   stoker::BindDataset(&m);
   stoker::BindIndex(&m);
+  stoker::BindPassage(&m);
   stoker::BindStats(&m);
   stoker::BindClocks(&m);
   stoker::BindLoader(&m);

@@ -101,7 +101,8 @@ double PythonWorker::ShareWithACore() {
   asked_ = read_();
   if (asked_.thread != since.thread) return 1.0;
   const auto wall = static_cast<double>(std::max<int64_t>(1, asked_.wall_ns - since.wall_ns));
-  return std::clamp(1.0 - static_cast<double>(asked_.no_core_ns - since.no_core_ns) / wall, 0.0, 1.0);
+  return std::clamp(1.0 - static_cast<double>(asked_.no_core_ns - since.no_core_ns) / wall, 0.0,
+                    1.0);
 }
 
 void PythonWorker::Offer(int64_t index, int64_t native_ns, int64_t python_ns) {

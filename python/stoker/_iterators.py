@@ -6,22 +6,32 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import dataloader as torch_dataloader
 
-from . import _state
+from . import _C, _state
 from ._dataset_states import DatasetStates
 from ._inline import Guarded, GuardedCollate, GuardedDataset, InlineDataset
-from ._recorder import IndexSampler, Kept, Run, is_iterable
+from ._recorder import IndexSampler, Run, is_iterable
 from ._signals import is_interrupt
 from .bad_samples import BadSample, EpochErrors
 from .errors import DataError
 from .stats import Meter
 from .stats.meter import retire_with
-from .stats.ranges import wait_range
+from .stats.ranges import is_cuda_in_use, wait_range
 from .stats.stand_ins import MeteredCollate, MeteredInit, metered
 
 if TYPE_CHECKING:
     from .dataloader import DataLoader
 
 _NAMED = 5  # samples that an error names
+_Base = torch_dataloader._BaseDataLoaderIter
+
+
+def _torchs_next() -> Any:
+    """Torch's own ``__next__``; None where it has been replaced before this is imported."""
+    code = getattr(_Base.__next__, "__code__", None)
+    return _Base.__next__ if getattr(code, "co_filename", "") == torch_dataloader.__file__ else None
+
+
+_TORCHS_NEXT = _torchs_next()
 
 
 # Note [An iterator's own loader]
@@ -62,15 +72,26 @@ class HandsOver:
     """Torch's iterators, of which a batch has been had exactly when ``next`` returns it. See Note [What a
     signal's handler raises]."""
 
+    _sampler_iter: Run
+    _IterableDataset_len_called: Any
+    _num_yielded: int
+    _next_data: Any
+
     def __next__(self) -> Any:
-        data = super().__next__()  # type: ignore[misc]
-        run: Run = self._sampler_iter  # type: ignore[attr-defined]
-        kept = run.kept
+        # Torch's own makes a range for profilers, which takes longer than all that is done here, and warns
+        # of streams that are longer than they say. Others may have put theirs in its place.
+        replaced = _Base.__next__ is not _TORCHS_NEXT
+        if replaced or self._IterableDataset_len_called is not None or _C.is_profiled():
+            data = super().__next__()  # type: ignore[misc]
+        else:
+            data = self._next_data()
+            self._num_yielded += 1
+        run = self._sampler_iter
         try:
             run.kept = None  # From here on it has been had.
             return data
         except BaseException:  # a tracer's or a debugger's: no handler runs between the two
-            run.kept = kept
+            run.keep_instead(data)
             raise
 
 
@@ -84,6 +105,7 @@ class _Timed(HandsOver):
     _states: DatasetStates
     _first_batch = 0  # of the epoch, that this iterator gives
     _given = 0  # batches that were handed over
+    _draws_late = False  # a batch's indices are drawn when it is asked for, and not ahead
     _goes_on = False  # in the middle of an epoch, of which this iterator has given nothing yet
 
     def _begin(self, loader: DataLoader[Any]) -> tuple[LoaderView, dict[str, Any] | None]:
@@ -103,6 +125,7 @@ class _Timed(HandsOver):
         block = self._meter.new_block(int(loader.num_workers))
         retire_with(self, self._meter, block)
         measured = metered(dataset, is_iterable(loader), block)
+        self._by_index = not is_iterable(loader)
         self._states = DatasetStates(
             measured,
             int(loader.num_workers),
@@ -138,23 +161,21 @@ class _Timed(HandsOver):
     def _drop(self, run: Run, done: int, raised: int) -> None:
         """A batch that had been had in the run that is resumed, or had raised as ``raised`` in all did."""
         try:
-            self._states.without(super()._next_data())  # type: ignore[misc]
+            self._states.without(super()._next_data())
         except StopIteration:
             raise self._loader._state_error(done, self._first_batch) from None
         except Exception as e:
-            if self._is_timeout(e) or not run.has_drawn or run.raised == raised:
+            if self._is_timeout(e) or not run.drawn or run.raised == raised:
                 raise
             run.delivered(raised=True)
         else:
             run.delivered()
 
     def _run(self) -> Run:
-        run: Run = self._sampler_iter  # type: ignore[attr-defined]
-        return run
+        return self._sampler_iter
 
     def _next_data(self) -> Any:
-        meter = self._meter
-        meter.asked()
+        self._meter.asked()
         try:
             data = self._next_good()
         except StopIteration:
@@ -169,7 +190,7 @@ class _Timed(HandsOver):
             raise
         self._goes_on = False
         self._given += 1
-        meter.answered()
+        self._meter.answered()
         if self._loader.progress:
             self._loader._progress()
         return data
@@ -180,13 +201,11 @@ class _Timed(HandsOver):
 
     def _next_good(self) -> Any:
         """The next batch of which something is left."""
-        run = self._run()
+        run = self._sampler_iter
         while True:
-            if run.kept is None:
-                self._make_batch()
-            assert run.kept is not None
-            before, data = run.kept
-            run.settle()
+            if not run.has_kept:
+                self._make_batch(run)
+            data = run.kept
             if not isinstance(data, Guarded):
                 return data
             try:
@@ -201,14 +220,20 @@ class _Timed(HandsOver):
                 self._loader._batch_is_empty(run.batches - 1)
                 continue
             self._meter.left_out += sum(failed.replaced_by is None for failed in data.failures)
-            run.kept = Kept(before, data.batch)
+            run.keep_instead(data.batch)
 
-    def _make_batch(self) -> None:
+    def _make_batch(self, run: Run) -> None:
         """Have torch make the next batch; it is kept."""
-        run = self._run()
+        if self._draws_late and self._by_index:
+            run.give_again()  # what an interrupt has kept from being fetched
         try:
-            with wait_range():
-                data = self._states.without(super()._next_data())  # type: ignore[misc]
+            if _C.is_profiled() or is_cuda_in_use():
+                with wait_range():
+                    data = super()._next_data()
+            else:
+                data = super()._next_data()
+            if self._states.wanted:
+                data = self._states.without(data)
         except StopIteration:
             run.finished = True
             self._meter.ended()
@@ -218,13 +243,13 @@ class _Timed(HandsOver):
         except DataError as e:
             e.batch = run.batches
             self._lost(run)
-            if not is_iterable(self._loader):
+            if self._by_index:
                 bad = BadSample(self._errors.number, e.batch, e.index, e.path, e.stage, e.reason, "raised")
                 self._loader._log.add(bad, self._errors, 0)
             raise
         except Exception as e:
             if self._is_timeout(e):
-                pending = [] if is_iterable(self._loader) else run.oldest()
+                pending = run.oldest() if self._by_index else []
                 several = pending if isinstance(pending, (list, tuple)) else [pending]
                 raise timed_out(self._timeout, run.batches, [f"sample {i}" for i in several]) from None
             if not is_interrupt(e):
@@ -234,7 +259,7 @@ class _Timed(HandsOver):
 
     def _lost(self, run: Run) -> None:
         """The batch has raised; where it was drawn it is gone, as in torch."""
-        if run.has_drawn:
+        if run.drawn:
             self._meter.failed_batches += 1
             run.delivered(raised=True)
 
@@ -257,6 +282,8 @@ class _Timed(HandsOver):
 
 
 class TimedSingleProcessIterator(_Timed, torch_dataloader._SingleProcessDataLoaderIter):
+    _draws_late = True
+
     def __init__(self, loader: DataLoader[Any]) -> None:
         self._start(loader)
 
@@ -264,12 +291,6 @@ class TimedSingleProcessIterator(_Timed, torch_dataloader._SingleProcessDataLoad
         view, resume = self._begin(loader)
         super().__init__(view)
         self._begun(resume)
-
-    def _make_batch(self) -> None:
-        if not is_iterable(self._loader):
-            run = self._run()
-            run.give_again(run.number)  # which an interrupt has kept from being fetched
-        super()._make_batch()
 
     def _begin_next_epoch(self) -> None:
         self._loader._epoch_begins()

@@ -194,10 +194,10 @@ class NativeIterator(HandsOver, torch_dataloader._BaseDataLoaderIter):
         self._meter.asked()
         run = self._run
         try:
-            while run.kept is None:
+            while not run.has_kept:
                 self._make_batch()
             self._settle()  # which may have been cut short
-            data = run.kept.data
+            data = run.kept
         except StopIteration:
             self._loader._end_progress()
             if not self._goes_on:
@@ -211,7 +211,8 @@ class NativeIterator(HandsOver, torch_dataloader._BaseDataLoaderIter):
         self._goes_on = False
         self._given += 1
         self._meter.answered(*self._batch_wait)
-        self._loader._progress()
+        if self._loader.progress:
+            self._loader._progress()
         return data
 
     def _begin_next_epoch(self) -> None:
@@ -308,7 +309,6 @@ class NativeIterator(HandsOver, torch_dataloader._BaseDataLoaderIter):
 
     def _settle(self) -> None:
         """Put away what the run is behind already."""
-        self._run.settle()
         while self._in_flight and self._in_flight[0].number < self._run.number:
             if self._in_flight[0].error is None:
                 self._got[0] = None

@@ -12,10 +12,8 @@ import base64
 import contextlib
 import itertools
 import weakref
-import zlib
-from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import BatchSampler, IterableDataset
@@ -65,51 +63,23 @@ def deals_in_turn(sampler: Any) -> bool:
     return isinstance(sampler, DistributedSampler) and type(sampler).__iter__ in plain
 
 
-def _checksum(crc: int, batch: Any) -> int:
-    data = _C.index_bytes(batch)
-    return zlib.crc32(repr(batch).encode() if data is None else data, crc)
-
-
-class Place(NamedTuple):
-    """How far a pass has come: of the batches that were had, or that raised."""
-
-    batches: int = 0
-    samples: int = 0
-    checksum: int = 0
-    raised: int = 0
-
-
-class _Drawn(NamedTuple):
-    """A batch that the sampler gave; ``number``: within the epoch."""
-
-    number: int
-    checksum: int
-    samples: int
-    batch: Any
-
-
-class Kept(NamedTuple):
-    """A batch that is made, and that ``next`` has not returned yet."""
-
-    before: Place
-    data: Any
-
-
 # Note [What a signal's handler raises]
 # It may come between any two steps of what ``next`` does. A batch shall then be neither lost nor
-# given twice, and the state must count it exactly when ``next`` has returned it. So each step changes
-# one thing, from which the others follow: ``place`` is one object, and what is older than it is put
-# away by number; a batch that is made is kept until the one store before ``return``. What is left: an
-# exception out of the user's own code (a sampler that is in the midst of a step, an iterable dataset,
-# torch's worker processes) has that code's effects; a sampler in the midst of a step is not asked
-# again.
-class Run:
+# given twice, and the state must count it exactly when ``next`` has returned it. So each step that
+# changes what is known of a batch is one call of the core, into whose midst no handler comes; a batch
+# that is made is kept until the one store before ``return``. What is left: an exception out of the
+# user's own code (a sampler that is in the midst of a step, an iterable dataset, torch's worker
+# processes) has that code's effects; a sampler in the midst of a step is not asked again.
+class Run(_C.Passage):
     """One pass over the index sampler. See Note [What a signal's handler raises].
 
     Attributes:
         batches, samples, checksum: of the batches that the consumer has had, or that raised.
         raised: how many of them raised.
-        kept: the batch that the consumer gets next, where it is made already; it has not been had.
+        has_kept, kept: the batch that the consumer gets next is made already; it has not been had.
+        number: of the batch that is to be made next.
+        drawn: how many batches are drawn and not made.
+        given: how many batches of the epoch it has given, those before a resume included.
         finished: the consumer has had all, and knows: see ``is_over``.
         generators: those that the sampler may draw from, by name, as the pass began.
         offset: how many samples of the epoch, of all ranks, had been had before this pass.
@@ -120,19 +90,15 @@ class Run:
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
+        super().__init__(loader._auto_collation)
         self._its_loader = weakref.ref(loader)  # which the iterator holds
-        self._batched = loader._auto_collation
         recorder = loader._recorder
         self._resume = resume = recorder.resume
         self.generators = generators(loader)
-        self._place = Place()  # behind the kept one
-        self.kept: Kept | None = None
         self.finished = False
         self.base_seed, self.epoch = 0, 0
         self.on_skip: Callable[[Any], None] | None = None
         self.dataset_states: Callable[[], Any] | None = None
-        self._drawn: deque[_Drawn] = deque()  # those ahead
-        self.given = 0  # how many batches of the epoch this has given, those before a resume included
         self._drawing = False  # the sampler is in the midst of a step
         self._peeked: list[Any] = []  # what is_over has asked for: a batch's indices, or an error
         self._exhausted = False
@@ -155,27 +121,6 @@ class Run:
     def __iter__(self) -> Iterator[Any]:
         return self
 
-    @property
-    def _had(self) -> Place:
-        kept = self.kept
-        return self._place if kept is None else kept.before
-
-    @property
-    def batches(self) -> int:
-        return self._had.batches
-
-    @property
-    def samples(self) -> int:
-        return self._had.samples
-
-    @property
-    def checksum(self) -> int:
-        return self._had.checksum
-
-    @property
-    def raised(self) -> int:
-        return self._had.raised
-
     def __next__(self) -> Any:
         if self._refused is not None:
             raise self._refused
@@ -189,13 +134,9 @@ class Run:
             except BaseException:
                 self._refused = _interrupted()
                 raise
-        self._put_away()
-        ahead = self.given - self._place.batches
-        if ahead >= len(self._drawn):
+        if not self.has_more():
             self._draw()
-        batch = self._drawn[ahead].batch
-        self.given += 1
-        return batch
+        return self.give()
 
     def _draw(self) -> None:
         if self._drawing:
@@ -203,8 +144,12 @@ class Run:
             raise self._refused
         self._drawing = True
         try:
-            batch = self._next_of_sampler()
-        except Exception:  # the sampler's own; StopIteration as well
+            batch = self._next_of_sampler() if self._peeked else next(self._inner)
+        except StopIteration:
+            self._exhausted = True
+            self._drawing = False
+            raise
+        except Exception:  # the sampler's own
             self._drawing = False
             raise
         finally:
@@ -212,14 +157,8 @@ class Run:
                 # Behind what the sampler drew for its first step, which may have been this one.
                 self._restored = True
                 _set_generator(torch.default_generator, self._resume, "default", "now")
-        if self._batched and not hasattr(batch, "__len__"):
-            batch = list(batch)
-        self._note(batch)
+        self.note(batch)
         self._drawing = False
-
-    def give_again(self, number: int) -> None:
-        """The batch of this number is the next that this gives: an exception kept it from being taken."""
-        self.given = min(self.given, number)
 
     def _next_of_sampler(self) -> Any:
         if self._peeked:
@@ -238,8 +177,7 @@ class Run:
 
         A sampler that has given as many as its length says is asked whether there is one more.
         """
-        self._put_away()
-        ahead = self.kept is not None or self._drawn or self._peeked or self._drawing
+        ahead = self.has_kept or self.drawn or self._peeked or self._drawing
         if self.finished or ahead or not self.begun:
             return self.finished
         if not self._exhausted and self._seems_over():
@@ -261,19 +199,6 @@ class Run:
             return 0 < len(self._loader()._index_sampler) <= self.batches
         return False
 
-    def _note(self, batch: Any) -> None:
-        last = self._drawn[-1] if self._drawn else None
-        number, crc = (
-            (last.number + 1, last.checksum) if last else (self._place.batches, self._place.checksum)
-        )
-        samples = len(batch) if self._batched else 1
-        self._drawn.append(_Drawn(number, _checksum(crc, batch), samples, batch))
-
-    def _put_away(self) -> None:
-        """What the place is behind already."""
-        while self._drawn and self._drawn[0].number < self._place.batches:
-            self._drawn.popleft()
-
     def _begin(self) -> None:
         resume = self._resume
         if resume is None:
@@ -290,19 +215,18 @@ class Run:
             self._check_other_rank(resume)
         for done in range(int(resume["batches"])):
             try:
-                self._note(next(self._inner))
+                self.note(next(self._inner))
             except StopIteration:
                 wanted = counted(resume["batches"], "batch", "batches")
                 raise StateError(
                     f"the state is {wanted} into its epoch, but the sampler gave only {done:,}"
                 ) from None
-            skipped = self.oldest()
+            skipped = self.give()
             self.delivered()
             if self.on_skip is not None:
                 self.on_skip(skipped)
         if own:
             _check_replayed(self.checksum, resume)
-        self.given = self._place.batches
         self._resumed = True
         recorder = self._loader()._recorder
         if recorder.resume is resume:
@@ -321,56 +245,17 @@ class Run:
         if batches is not None:
             inner = BatchSampler(inner, batches.batch_size, batches.drop_last)
         for batch in itertools.islice(inner, int(resume["batches"])):
-            crc = _checksum(crc, batch)
+            crc = _C.batch_checksum(crc, batch)
         _check_replayed(crc, resume)
 
     def stands_behind(self, resume: dict[str, Any]) -> None:
         """The batches that had been had need not be drawn again: the dataset knows its place."""
-        behind = int(resume["batches"])
-        self._drawn = deque(drawn._replace(number=drawn.number + behind) for drawn in self._drawn)
-        self.given += behind
-        self._place = Place(behind, int(resume["samples"]), self._place.checksum, int(resume["raised"]))
+        self.stand_behind(int(resume["batches"]), int(resume["samples"]), int(resume["raised"]))
 
     @property
     def has_still_to_resume(self) -> bool:
         """It begins from a state, and has not gone there yet."""
         return self._resume is not None and not self._resumed
-
-    def delivered(self, raised: bool = False) -> None:
-        """The consumer has had the oldest batch drawn, or is about to get it (``kept``); or it raised."""
-        self._put_away()
-        oldest, place = self._drawn[0], self._place
-        self._place = Place(
-            place.batches + 1, place.samples + oldest.samples, oldest.checksum, place.raised + raised
-        )
-        self._put_away()
-
-    def keep(self, data: Any) -> None:
-        """The oldest batch drawn is made: it is delivered as soon as it is not ``kept`` any more."""
-        self.kept = Kept(self._place, data)
-        self.settle()
-
-    def settle(self) -> None:
-        """What keep does, to its end."""
-        if self.kept is not None and self.kept.before is self._place:
-            self.delivered()
-
-    @property
-    def number(self) -> int:
-        """Of the batch that is to be made next."""
-        return self._place.batches
-
-    @property
-    def has_drawn(self) -> bool:
-        """The batch that is to be made next is drawn."""
-        self._put_away()
-        return bool(self._drawn)
-
-    def oldest(self) -> Any:
-        """The indices of the batch that is to be made next, which is drawn; None: its place in an iterable
-        dataset has none."""
-        self._put_away()
-        return self._drawn[0].batch
 
     def _resharded(self) -> Iterator[Any]:
         """Batches of what is left of the epoch behind ``offset``, dealt to the present ranks anew."""

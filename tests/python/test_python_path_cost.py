@@ -18,7 +18,7 @@ from stoker.stats import clocks, system
 from stoker.stats.stand_ins import MeteredCollate, metered
 from stoker.stats.workers import WorkerBlock
 
-MOST_A_BATCH = 40  # functions of Python and of C
+MOST_A_BATCH = 20  # functions of Python and of C
 
 
 class Trivial(torch_data.Dataset[int]):

@@ -27,10 +27,15 @@ def _nvtx(name: str) -> Iterator[None]:
         nvtx.range_pop()
 
 
+def is_cuda_in_use() -> bool:
+    """Whether this process has begun to use CUDA."""
+    in_use: Any = torch.cuda.is_initialized
+    return bool(in_use())
+
+
 def wait_range() -> AbstractContextManager[Any]:
     """A context in which the training loop waits for a batch."""
-    in_use: Any = torch.cuda.is_initialized
-    profiled, cuda = _profiler_enabled(), in_use()
+    profiled, cuda = _profiler_enabled(), is_cuda_in_use()
     if not profiled and not cuda:
         return _NONE
     both = ExitStack()
