@@ -52,7 +52,8 @@ with open(log, "a") as lines:
             lines.flush()
             torch.rand(2)
             step += 1
-            state = {"epoch": epoch, "step": step, "loader": loader.state_dict()}
+            where = loader.state_dict()  # behind an epoch's last batch it is the next epoch's
+            state = {"epoch": epoch + where["finished"], "step": step, "loader": where}
             Path(checkpoint + ".new").write_text(json.dumps(state))
             os.replace(checkpoint + ".new", checkpoint)
             time.sleep(0.004)
