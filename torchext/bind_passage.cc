@@ -53,6 +53,7 @@ struct Place {
   int64_t samples = 0;
   uint32_t checksum = 0;
   int64_t raised = 0;
+  py::object sampler_state = py::none();  // its own, behind the last of them
 };
 
 // A batch that the sampler gave.
@@ -60,6 +61,7 @@ struct DrawnBatch {
   uint32_t checksum;  // with those before it
   int64_t samples;
   py::object indices;
+  py::object sampler_state;  // behind it
 };
 
 // Where one pass over a sampler is: what it has drawn, what of that it has given to its iterator,
@@ -70,12 +72,12 @@ class Passage {
   explicit Passage(bool batched) : batched_(batched) {}
 
   // The sampler has given a batch. `batch`: where it has no length, a list is made of it.
-  void Note(py::object batch) {
+  void Note(py::object batch, py::object sampler_state) {
     if (batched_ && !py::hasattr(batch, "__len__")) batch = py::list(batch);
     const auto samples = batched_ ? static_cast<int64_t>(py::len(batch)) : 1;
     const uint32_t before = drawn_.empty() ? place_.checksum : drawn_.back().checksum;
     const uint32_t checksum = ChecksumOf(before, batch);
-    drawn_.push_back({checksum, samples, std::move(batch)});
+    drawn_.push_back({checksum, samples, std::move(batch), std::move(sampler_state)});
   }
 
   // Something is drawn that has not been given.
@@ -94,16 +96,18 @@ class Passage {
 
   // The consumer has had the oldest batch drawn, or it has raised.
   void Deliver(bool raised) {
-    const DrawnBatch& oldest = Oldest();
-    place_ = {place_.batches + 1, place_.samples + oldest.samples, oldest.checksum,
-              place_.raised + (raised ? 1 : 0)};
-    const py::object kept = std::move(drawn_.front().indices);  // whose end may be Python's
+    Oldest();
+    const DrawnBatch oldest = std::move(drawn_.front());  // whose end may run Python's code
     drawn_.pop_front();
+    const Place gone =
+        std::exchange(place_, {place_.batches + 1, place_.samples + oldest.samples, oldest.checksum,
+                               place_.raised + (raised ? 1 : 0), oldest.sampler_state});
   }
 
   // The oldest batch drawn is made; the consumer gets it next, and has had it when it is let go.
   void Keep(py::object data) {
-    before_ = place_;
+    Oldest();
+    const Place gone = std::exchange(before_, place_);
     Deliver(false);
     has_kept_ = true;
     std::swap(kept_, data);
@@ -121,7 +125,17 @@ class Passage {
   // Of the batches before: their number, and what is known of them.
   void StandBehind(int64_t batches, int64_t samples, int64_t raised) {
     given_ += batches;
-    place_ = {batches, samples, place_.checksum, raised};
+    place_.batches = batches;
+    place_.samples = samples;
+    place_.raised = raised;
+  }
+  // Behind these batches, with nothing drawn.
+  void GoTo(int64_t batches, int64_t samples, uint32_t checksum, int64_t raised,
+            py::object sampler_state) {
+    const std::deque<DrawnBatch> drawn = std::exchange(drawn_, {});
+    const Place gone =
+        std::exchange(place_, {batches, samples, checksum, raised, std::move(sampler_state)});
+    given_ = batches;
   }
 
   const DrawnBatch& Oldest() const {
@@ -137,12 +151,20 @@ class Passage {
 
   int Visit(visitproc visit, void* arg) const {
     Py_VISIT(kept_.ptr());
-    for (const DrawnBatch& batch : drawn_) Py_VISIT(batch.indices.ptr());
+    Py_VISIT(place_.sampler_state.ptr());
+    Py_VISIT(before_.sampler_state.ptr());
+    for (const DrawnBatch& batch : drawn_) {
+      Py_VISIT(batch.indices.ptr());
+      Py_VISIT(batch.sampler_state.ptr());
+    }
     return 0;
   }
   void Clear() {
     LetGo();
     const std::deque<DrawnBatch> drawn = std::exchange(drawn_, {});
+    const Place place = std::exchange(place_, {});
+    const Place before = std::exchange(before_, {});
+    given_ = 0;
   }
 
  private:
@@ -179,6 +201,8 @@ void BindPlace(py::class_<Passage>* passage) {
       .def_property_readonly("samples", [](const Passage& p) { return p.had().samples; })
       .def_property_readonly("checksum", [](const Passage& p) { return p.had().checksum; })
       .def_property_readonly("raised", [](const Passage& p) { return p.had().raised; })
+      .def_property_readonly("sampler_state",
+                             [](const Passage& p) { return p.had().sampler_state; })
       .def_property_readonly("number", [](const Passage& p) { return p.place().batches; })
       .def_property_readonly("drawn", &Passage::drawn)
       .def_property_readonly("given", &Passage::given)
@@ -196,7 +220,7 @@ void BindPassage(py::module_* m) {
     type->ht_type.tp_clear = &ClearPassage;
   }));
   passage.def(py::init<bool>(), py::arg("batched"))
-      .def("note", &Passage::Note, py::arg("batch"))
+      .def("note", &Passage::Note, py::arg("batch"), py::arg("sampler_state") = py::none())
       .def("has_more", &Passage::HasMore)
       .def("give", &Passage::Give)
       .def("give_again", &Passage::GiveAgain, py::arg("number"))
@@ -207,6 +231,8 @@ void BindPassage(py::module_* m) {
       // By a store, not a call: Python runs signals' handlers behind calls.
       .def_property("kept", &Passage::kept, [](Passage& p, const py::none&) { p.LetGo(); })
       .def("oldest", [](const Passage& p) { return p.Oldest().indices; })
+      .def("go_to", &Passage::GoTo, py::arg("batches"), py::arg("samples"), py::arg("checksum"),
+           py::arg("raised"), py::arg("sampler_state"))
       .def("stand_behind", &Passage::StandBehind, py::arg("batches"), py::arg("samples"),
            py::arg("raised"));
   BindPlace(&passage);

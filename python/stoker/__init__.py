@@ -11,11 +11,10 @@ check_torch()
 
 from . import transforms  # noqa: E402
 from ._dataset import Dataset  # noqa: E402
-from ._recorder import StateError  # noqa: E402
 from .bad_samples import BadSample, TooManyErrorsError  # noqa: E402
 from .dataloader import AutoWorkers, DataLoader  # noqa: E402
 from .datasets import ImageFolder, ImageList, NativeDataset, decode  # noqa: E402
-from .errors import DataError  # noqa: E402
+from .errors import DataError, StateError  # noqa: E402
 from .plan import Plan  # noqa: E402
 from .stats import Durations, IndexStats, LoaderStats  # noqa: E402
 

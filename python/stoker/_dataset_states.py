@@ -8,7 +8,8 @@ from typing import Any
 
 from torch.utils.data import _utils, get_worker_info
 
-from ._recorder import StateError
+from ._sampler_states import is_stateful
+from .errors import StateError
 from .stats.stand_ins import MeteredIterable
 
 # Note [A dataset's own state]
@@ -18,10 +19,6 @@ from .stats.stand_ins import MeteredIterable
 # it, so that those of the last batches that were handed over are known whatever the workers have done since.
 # They go back in torchdata's order: the dataset's, then its iterator is made, then the iterator's. An
 # iterable dataset with such a state is not wound forward.
-
-
-def is_stateful(thing: Any) -> bool:
-    return all(callable(getattr(thing, name, None)) for name in ("state_dict", "load_state_dict"))
 
 
 @dataclass

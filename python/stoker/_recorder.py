@@ -20,15 +20,14 @@ from torch.utils.data import BatchSampler, IterableDataset
 from torch.utils.data.distributed import DistributedSampler
 
 from . import _C
+from ._sampler_states import SamplerStates
+from ._signals import is_interrupt
 from ._words import counted
 from .distributed import ShardSampler
+from .errors import StateError
 
 if TYPE_CHECKING:
     from .dataloader import DataLoader
-
-
-class StateError(ValueError):
-    """A state that does not fit the loader that it was given to."""
 
 
 def encoded(state: torch.Tensor) -> str:
@@ -76,6 +75,7 @@ class Run(_C.Passage):
     Attributes:
         batches, samples, checksum: of the batches that the consumer has had, or that raised.
         raised: how many of them raised.
+        sampler_state: what the sampler had of its own behind the last of them.
         has_kept, kept: the batch that the consumer gets next is made already; it has not been had.
         number: of the batch that is to be made next.
         drawn: how many batches are drawn and not made.
@@ -107,9 +107,13 @@ class Run(_C.Passage):
         self.offset = int(resume["offset"]) if resume else 0
         if resume:
             set_generators(self.generators, resume, "before")
+        saved = resume.get("sampler_state") if resume else None
+        self._sampler_states = SamplerStates(loader, sampler_of(loader), saved)
+        # A state that was loaded may be of an epoch's end, and the sampler say so.
+        self._may_be_over = (recorder.sampler_restored or saved is not None) and not self.offset
         self.sampler_epoch = getattr(sampler_of(loader), "epoch", None)
         self.before = states_of(self.generators)
-        self._inner = self._resharded() if self.offset else iter(loader._index_sampler)
+        self._inner = self._resharded() if self.offset else iter(self._sampler_states)
         self._created = states_of(self.generators) if resume else {}
         self.first: dict[str, torch.Tensor] = {}
 
@@ -144,20 +148,16 @@ class Run(_C.Passage):
             raise self._refused
         self._drawing = True
         try:
-            batch = self._next_of_sampler() if self._peeked else next(self._inner)
-        except StopIteration:
-            self._exhausted = True
-            self._drawing = False
-            raise
-        except Exception:  # the sampler's own
-            self._drawing = False
+            batch = self._next_of_sampler()
+        except Exception as e:  # the sampler's own; StopIteration as well
+            self._drawing = is_interrupt(e)
             raise
         finally:
             if self._resume is not None and not self._restored:
                 # Behind what the sampler drew for its first step, which may have been this one.
                 self._restored = True
                 _set_generator(torch.default_generator, self._resume, "default", "now")
-        self.note(batch)
+        self._note(batch)
         self._drawing = False
 
     def _next_of_sampler(self) -> Any:
@@ -167,10 +167,24 @@ class Run(_C.Passage):
                 raise batch
             return batch
         try:
-            return next(self._inner)
+            return self._step()
         except StopIteration:
             self._exhausted = True
             raise
+
+    def _step(self) -> Any:
+        try:
+            return next(self._inner)
+        except StopIteration:
+            if not self._may_be_over:
+                raise
+            self._inner = iter(self._sampler_states)
+            self._may_be_over = False
+            return next(self._inner)
+
+    def sampler_record(self) -> dict[str, Any] | None:
+        """The sampler's own states, as they are in the loader's: see Note [A sampler's own state]."""
+        return self._sampler_states.record(self.sampler_state, self.finished)
 
     def is_over(self) -> bool:
         """Whether the consumer has had all batches, whoever has seen the end.
@@ -187,6 +201,8 @@ class Run(_C.Passage):
             except StopIteration:
                 pass
             except Exception as e:
+                if is_interrupt(e):
+                    raise
                 self._peeked.append(e)  # the next step's own
             self._drawing = False
         self.finished = self._exhausted
@@ -199,39 +215,63 @@ class Run(_C.Passage):
             return 0 < len(self._loader()._index_sampler) <= self.batches
         return False
 
+    def _note(self, batch: Any) -> None:
+        self._may_be_over = False
+        self.note(batch, self._sampler_states.now())
+
     def _begin(self) -> None:
         resume = self._resume
+        recorder = self._loader()._recorder
+        recorder.sampler_restored = False
         if resume is None:
             self.first = states_of(self.generators)
             return
-        # What was drawn between making the iterator and its first step is undone: the sampler may
-        # draw now.
+        self._set_first(resume)
+        self.first = states_of(self.generators)
+        self._go_there(resume)
+        self._resumed = True
+        if recorder.resume is resume:
+            recorder.resume = None
+        self.on_skip = None
+
+    def _set_first(self, resume: dict[str, Any]) -> None:
+        """What was drawn between making the iterator and its first step is undone: the sampler draws now."""
         for name, generator in self.generators.items():
             if not _set_generator(generator, resume, name, "first"):
                 generator.set_state(self._created[name])
-        self.first = states_of(self.generators)
+
+    def _go_there(self, resume: dict[str, Any]) -> None:
+        """Behind the batches that had been had. See Note [A sampler's own state]."""
+        states, on_skip = self._sampler_states, self.on_skip or (lambda _batch: None)
+        skipped: list[Any] = []  # until it is known that they are the right ones
+        wrong = self._draw_again(resume, skipped.append if states.resumes else on_skip)
+        if not self.offset and (instead := states.go_on()) is not None:
+            set_generators(self.generators, resume, "before")
+            self._inner = iter(states)
+            self._set_first(resume)
+            batches, samples = int(resume["batches"]), int(resume["samples"])
+            self.go_to(batches, samples, int(resume["checksum"]), int(resume["raised"]), instead)
+        elif wrong is not None:
+            raise wrong
+        else:
+            for batch in skipped:
+                on_skip(batch)
+
+    def _draw_again(self, resume: dict[str, Any], on_skip: Callable[[Any], None]) -> StateError | None:
+        """The batches that had been had; returns what was wrong with them."""
         own = resume["rank"] == world_of(self._loader())[0]
         if not own:  # of another rank's state: its indices are checked, and mine dropped
             self._check_other_rank(resume)
         for done in range(int(resume["batches"])):
             try:
-                self.note(next(self._inner))
+                self._note(self._step())
             except StopIteration:
                 wanted = counted(resume["batches"], "batch", "batches")
-                raise StateError(
-                    f"the state is {wanted} into its epoch, but the sampler gave only {done:,}"
-                ) from None
-            skipped = self.give()
+                return StateError(f"the state is {wanted} into its epoch, but the sampler gave only {done:,}")
+            batch = self.give()
             self.delivered()
-            if self.on_skip is not None:
-                self.on_skip(skipped)
-        if own:
-            _check_replayed(self.checksum, resume)
-        self._resumed = True
-        recorder = self._loader()._recorder
-        if recorder.resume is resume:
-            recorder.resume = None
-        self.on_skip = None
+            on_skip(batch)
+        return _replay_problem(self.checksum, resume) if own else None
 
     def _check_other_rank(self, resume: dict[str, Any]) -> None:
         sampler = sampler_of(self._loader())
@@ -246,7 +286,8 @@ class Run(_C.Passage):
             inner = BatchSampler(inner, batches.batch_size, batches.drop_last)
         for batch in itertools.islice(inner, int(resume["batches"])):
             crc = _C.batch_checksum(crc, batch)
-        _check_replayed(crc, resume)
+        if (wrong := _replay_problem(crc, resume)) is not None:
+            raise wrong
 
     def stands_behind(self, resume: dict[str, Any]) -> None:
         """The batches that had been had need not be drawn again: the dataset knows its place."""
@@ -302,13 +343,14 @@ def _interrupted() -> RuntimeError:
     )
 
 
-def _check_replayed(checksum: int, resume: dict[str, Any]) -> None:
-    if checksum != int(resume["checksum"]):
-        raise StateError(
-            "the sampler gave other indices than in the run that the state is from, in its first "
-            f"{counted(resume['batches'], 'batch', 'batches')}: it draws from a generator that the loader "
-            "does not know (give it to the loader as generator=), or the data set has changed"
-        )
+def _replay_problem(checksum: int, resume: dict[str, Any]) -> StateError | None:
+    if checksum == int(resume["checksum"]):
+        return None
+    return StateError(
+        "the sampler gave other indices than in the run that the state is from, in its first "
+        f"{counted(resume['batches'], 'batch', 'batches')}: it draws from a generator that the loader "
+        "does not know (give it to the loader as generator=), or the data set has changed"
+    )
 
 
 class Recorder:
@@ -318,12 +360,14 @@ class Recorder:
         run: the latest.
         resume: the state that the next pass begins from.
         start: the generators' states before the present iterator was made.
+        sampler_restored: the sampler was given a state of its own, and has not been asked since.
     """
 
     def __init__(self) -> None:
         self.run: Run | None = None
         self.resume: dict[str, Any] | None = None
         self.start: dict[str, torch.Tensor] = {}
+        self.sampler_restored = False
 
     def constructing(self, loader: DataLoader[Any]) -> dict[str, Any] | None:
         """An iterator is about to be made; returns the state that it begins from."""
@@ -339,7 +383,10 @@ class Recorder:
     @staticmethod
     def _check_epoch(loader: DataLoader[Any], resume: dict[str, Any]) -> None:
         wanted = resume["sampler_epoch"]
-        epoch = getattr(sampler_of(loader), "epoch", None)
+        sampler = sampler_of(loader)
+        if resume.get("sampler_state") and not hasattr(sampler, "set_epoch"):
+            return  # it keeps its epochs itself
+        epoch = getattr(sampler, "epoch", None)
         if wanted is not None and epoch != wanted:
             raise StateError(
                 f"the sampler is at epoch {epoch}, but the state is in the middle of epoch {wanted}: call "

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import BatchSampler
 
-from . import _dataset_states
+from . import _dataset_states, _sampler_states
 from ._recorder import (
     Recorder,
-    StateError,
+    Run,
     deals_in_turn,
     encoded,
     generators,
@@ -20,12 +20,14 @@ from ._recorder import (
     world_of,
 )
 from ._state_values import check_values, shown
+from .errors import StateError
 
 if TYPE_CHECKING:
     from .dataloader import DataLoader
 
 VERSION = 1
 _KIND = "stoker.DataLoader"
+_ADDED = ("dataset", "sampler_state")  # where there is something to save
 
 
 def _generator_record(loader: DataLoader[Any], recorder: Recorder) -> dict[str, dict[str, str | None]]:
@@ -65,6 +67,8 @@ def make_state(loader: DataLoader[Any], recorder: Recorder, extra: dict[str, Any
         states = _dataset_record(loader, recorder)
         extra = extra if states is None else {**extra, "dataset": states}
     over = run is not None and run.is_over()
+    own = _sampler_record(loader, run)
+    extra = extra if own is None else {**extra, "sampler_state": own}
     rank, world_size = world_of(loader)
     return {
         "kind": _KIND,
@@ -101,6 +105,15 @@ def _dataset_record(loader: DataLoader[Any], recorder: Recorder) -> dict[str, An
     return None if own is None else {"own": own, "workers": [None], "next": 0}
 
 
+def _sampler_record(loader: DataLoader[Any], run: Run | None) -> dict[str, Any] | None:
+    """See Note [A sampler's own state]."""
+    if is_iterable(loader):
+        return None
+    if run is not None:
+        return run.sampler_record()
+    return _sampler_states.SamplerStates(loader, sampler_of(loader), None).record(None, over=False)
+
+
 def refused_state(reason: str) -> dict[str, Any]:
     """A state that cannot be gone on from. Frameworks ask for one whether or not they will use it."""
     return {"kind": _KIND, "version": VERSION, "refused": reason}
@@ -121,7 +134,7 @@ def check_state(loader: DataLoader[Any], state: Any, names: Iterable[str]) -> di
     version = state.get("version")
     if type(version) is not int or version != VERSION:
         raise StateError(f"the state has version {shown(version)}, this Stoker reads version {VERSION}")
-    if missing := [name for name in names if name not in state and name != "dataset"]:
+    if missing := [name for name in names if name not in state and name not in _ADDED]:
         raise StateError(f"the state lacks {', '.join(missing)}")
     check_values(state, generators(loader), getattr(sampler_of(loader), "epoch", None))
     for name, now in (("dataset_size", _size(loader)), ("sampler", type(sampler_of(loader)).__name__)):
@@ -130,6 +143,7 @@ def check_state(loader: DataLoader[Any], state: Any, names: Iterable[str]) -> di
                 f"the state is from a loader with {name} {shown(state[name])}, this one has {now!r}"
             )
     _check_offset(loader, state)
+    _sampler_states.check(state.get("sampler_state"))
     if state["fresh"] or state["finished"]:
         return _from_the_start(loader, state)
     mid_epoch = state["batches"] > 0 and not state["finished"]
@@ -185,6 +199,7 @@ def _from_the_start(loader: DataLoader[Any], state: dict[str, Any]) -> dict[str,
     if state["finished"]:
         generators = {name: {"before": g["now"]} for name, g in generators.items()}
     # With persistent workers the base seed is drawn once, and epochs are counted from there.
+    own = state.get("sampler_state")
     goes_on = bool(state["finished"]) and loader.persistent_workers and loader.num_workers > 0
     return {
         **state,
@@ -194,6 +209,7 @@ def _from_the_start(loader: DataLoader[Any], state: dict[str, Any]) -> dict[str,
         "checksum": 0,
         "offset": 0,
         "sampler_epoch": None,
+        "sampler_state": own and {"start": own["now"], "now": own["now"]},
         "errors": 0,
         "epoch": state["epoch"] + 1,
         "whole": not goes_on,
@@ -219,9 +235,13 @@ def is_in_mid_epoch(resume: dict[str, Any] | None) -> bool:
     return resume is not None and bool(resume["batches"] or resume["offset"])
 
 
-def set_sampler_epoch(loader: DataLoader[Any], state: dict[str, Any]) -> None:
-    """Bring the sampler to the epoch of a state that check_state has let pass."""
+def restore_sampler(loader: DataLoader[Any], state: dict[str, Any]) -> None:
+    """Bring the sampler to the epoch of a state that check_state has let pass, and to its own state there."""
     sampler = sampler_of(loader)
+    own = state.get("sampler_state")
+    if own is not None:
+        _sampler_states.SamplerStates(loader, sampler, None).load({**own["now"], "iterator": None})
+    loader._recorder.sampler_restored = own is not None
     epoch = state["sampler_epoch"] if state["sampler_epoch"] is not None else state["sampler_epoch_now"]
     if epoch is not None and hasattr(sampler, "set_epoch"):
         sampler.set_epoch(epoch)

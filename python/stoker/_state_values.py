@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from ._recorder import StateError, _decoded
+from ._recorder import _decoded
+from .errors import StateError
 
 _LIMIT = 2**62  # of counts, so that the core's 64 bits hold them and their successors
 

@@ -22,12 +22,13 @@ from ._cores import Cores
 from ._iterators import TimedMultiProcessIterator, TimedSingleProcessIterator
 from ._measured import MeasuredLoader
 from ._native import NativeIterator
-from ._recorder import Recorder, StateError, is_iterable, sampler_of
+from ._recorder import Recorder, is_iterable, sampler_of
 from ._sources import Source, resolve
 from ._words import counted
 from .bad_samples import BadSample, ErrorLog, OnError, TooManyErrorsError
 from .diagnosis.live import LiveLine
 from .distributed import ShardSampler, rank_and_world_size, ranks_of
+from .errors import StateError
 from .index import IndexLike, check, named
 from .plan import Plan, make_plan
 from .stats import Meter
@@ -428,6 +429,11 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         On the Python path it holds the ``state_dict()`` of a dataset that also has ``load_state_dict``, and
         of an iterable dataset's iterator, in each worker, as torchdata's StatefulDataLoader does: of the
         types that theirs are.
+
+        On both paths it holds the ``state_dict()`` of a sampler or batch sampler that also has
+        ``load_state_dict``, or of its iterator, as of the last batch that has been had. Where the indices
+        before cannot be drawn again, since the script has changed the sampler on the way, the sampler goes on
+        from there; samples that had come before in this epoch then get other random numbers.
         """
         if not self.in_order and not self.native:
             return _state.refused_state(_OUT_OF_ORDER)
@@ -450,7 +456,7 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
         if not self.in_order and not self.native:
             raise StateError(_OUT_OF_ORDER)
         resume = _state.check_state(self, state, self._make_state())
-        _state.set_sampler_epoch(self, resume)
+        _state.restore_sampler(self, resume)
         self._loaded = state
         self._iterator = None
         self._recorder.run = None

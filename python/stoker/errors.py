@@ -10,6 +10,10 @@ from ._printable import name_of, printable, printable_lines, printable_name
 _SAMPLE = re.compile(r"cannot (\w+) sample ([\d,]+) \((.*)\): (.*)")
 
 
+class StateError(ValueError):
+    """A state that does not fit the loader that it was given to."""
+
+
 class DataError(RuntimeError):
     """A sample could not be loaded.
 
