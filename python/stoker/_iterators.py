@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import dataloader as torch_dataloader
@@ -298,17 +300,50 @@ class TimedSingleProcessIterator(_Timed, torch_dataloader._SingleProcessDataLoad
         self._meter.iterator_made()
 
 
+# Note [What holds an iterator]
+# An iterator that nobody holds any more ends its workers by its __del__, as torch does. Where the garbage
+# collector ends it, because it is part of a cycle, that goes wrong in two ways, with torch's own loader
+# as well. The collector ends the index queues' pipes together with the iterator, and __del__ then sends
+# to these queues: a queue that has sent nothing yet, or that a fork has copied, starts its thread for
+# that, and the thread closes the pipes' descriptors once more, by their numbers, which may be another
+# file's by then. And the collector of a forked process, another iterator's worker for example, ends
+# copies there, and with them workers that are not this process's. So
+# - an error that the iterator keeps to raise it again is kept without its traceback, whose frames hold
+#   the iterator;
+# - an iterator that could not be made ends its workers at once;
+# - the queues are held from outside as long as the iterator is there (weakref.finalize holds its
+#   arguments), so that the collector does not find them;
+# - only the process that has made an iterator ends its workers.
 class TimedMultiProcessIterator(_Timed, torch_dataloader._MultiProcessingDataLoaderIter):
     _shutdown = True  # until torch has begun to start workers: there is nothing to end before
+    _workers: Any = ()
+    _index_queues: Any = ()
 
     def __init__(self, loader: DataLoader[Any]) -> None:
+        self._made_by = os.getpid()
         self._start(loader)
 
     def _start(self, loader: DataLoader[Any]) -> None:
         view, resume = self._begin(loader)
-        super().__init__(view)
-        self._meter.system.workers.update(p.pid for p in self._workers if p.pid is not None)
-        self._begun(resume)
+        try:
+            super().__init__(view)
+            self._queues = weakref.finalize(self, list, self._index_queues)
+            self._queues.atexit = False
+            self._meter.system.workers.update(p.pid for p in self._workers if p.pid is not None)
+            self._begun(resume)
+        except BaseException:
+            self._shutdown_workers()
+            raise
+
+    def _shutdown_workers(self) -> None:
+        """See Note [What holds an iterator]."""
+        if os.getpid() != self._made_by:
+            return
+        if not hasattr(self, "_workers_status"):  # torch could not start all workers
+            self._workers_status = [True] * len(self._workers)
+        super()._shutdown_workers()
+        if hasattr(self, "_queues"):
+            self._queues.detach()
 
     def _begin_next_epoch(self) -> None:
         if self._persistent_workers:

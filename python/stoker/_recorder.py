@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
@@ -103,7 +104,7 @@ class Run(_C.Passage):
         self._peeked: list[Any] = []  # what is_over has asked for: a batch's indices, or an error
         self._exhausted = False
         self.begun = self._restored = self._resumed = False
-        self._refused: Exception | None = None
+        self._refused: Callable[[], Exception] | None = None  # Note [What holds an iterator] in _iterators.py
         self.offset = int(resume["offset"]) if resume else 0
         if resume:
             set_generators(self.generators, resume, "before")
@@ -127,16 +128,16 @@ class Run(_C.Passage):
 
     def __next__(self) -> Any:
         if self._refused is not None:
-            raise self._refused
+            raise self._refused()
         if not self.begun:
             self.begun = True
             try:
                 self._begin()
             except StateError as e:
-                self._refused = e
+                self._refused = functools.partial(StateError, *e.args)
                 raise
             except BaseException:
-                self._refused = _interrupted()
+                self._refused = _interrupted
                 raise
         if not self.has_more():
             self._draw()
@@ -144,8 +145,8 @@ class Run(_C.Passage):
 
     def _draw(self) -> None:
         if self._drawing:
-            self._refused = _interrupted()
-            raise self._refused
+            self._refused = _interrupted
+            raise _interrupted()
         self._drawing = True
         try:
             batch = self._next_of_sampler()

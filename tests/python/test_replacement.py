@@ -346,16 +346,17 @@ def test_a_sampler_that_deals_otherwise_is_not_dealt_anew(folder: Path) -> None:
     assert sum(len(numbers) for _, numbers in other) == 2
 
 
-def test_a_refusal_is_repeated(folder: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_refusal_is_repeated(workers: int) -> None:
     dataset = torch_data.TensorDataset(torch.arange(16))
-    loader = DataLoader(dataset, 4, sampler=range(16), num_workers=0)
+    loader = DataLoader(dataset, 4, sampler=range(16), num_workers=workers)
     taken(loader, 2)
-    other = DataLoader(dataset, 4, sampler=range(15, -1, -1), num_workers=0)
+    other = DataLoader(dataset, 4, sampler=range(15, -1, -1), num_workers=workers)
     other.load_state_dict({**loader.state_dict(), "sampler": "range"})
-    iterator = iter(other)
+    iterator = None if workers else iter(other)  # with workers the sampler is asked by iter already
     for _ in range(2):
         with pytest.raises(StateError, match="other indices"):
-            next(iterator)
+            next(iterator or iter(other))
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageList:
 def loader_of(kind: str, images: ImageList) -> DataLoader[Any]:
     torch.manual_seed(5)
     if kind == "iterable":
-        return DataLoader(Stream(), 2, num_workers=0)
+        return DataLoader(Stream(), 2)
     if kind == "native":
         return DataLoader(images, 2, shuffle=True, num_workers=1, index=None)
     if kind == "rank":
-        return DataLoader(Numbers(), 2, sampler=DistributedSampler(Numbers(), 2, 1), num_workers=0)
+        return DataLoader(Numbers(), 2, sampler=DistributedSampler(Numbers(), 2, 1))
     generator = torch.Generator().manual_seed(3) if kind == "generator" else None
-    return DataLoader(Numbers(), 2, shuffle=True, generator=generator, num_workers=0)
+    return DataLoader(Numbers(), 2, shuffle=True, generator=generator)
 
 
 def state_of(kind: str, images: ImageList, cut: int) -> dict[str, Any]:
