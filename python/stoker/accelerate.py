@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch.utils.data import BatchSampler, RandomSampler
 
+from . import _rebuilt
 from .dataloader import DataLoader
 from .distributed import ShardSampler
 
@@ -212,6 +213,7 @@ def _putting_back(module: Any, make: Any) -> Any:
         if not reason:
             _put_back(self, given)
         elif given.native:
+            _rebuilt.was_said(given)
             warnings.warn(
                 f"Accelerate has made a {type(made).__name__} of its own from a stoker.DataLoader, and its "
                 f"batches are not loaded natively: {reason}",

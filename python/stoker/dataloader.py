@@ -16,7 +16,7 @@ import torch
 import torch.utils.data as torch_data
 from torch.utils.data import dataloader as torch_dataloader
 
-from . import _C, _state
+from . import _C, _rebuilt, _state
 from ._auto import AutoWorkers, workers_for
 from ._cores import Cores
 from ._iterators import TimedMultiProcessIterator, TimedSingleProcessIterator
@@ -249,6 +249,8 @@ class DataLoader(MeasuredLoader, torch_data.DataLoader[T]):
             in_order=in_order,
         )
         self._check_ranks()
+        if native:
+            _rebuilt.watch(self)
 
     @staticmethod
     def _shard_sampler(dataset: Any, shuffle: bool, drop_last: bool) -> ShardSampler:
