@@ -123,13 +123,13 @@ sweep: build
 	@STOKER_SWEEP=all build/release/lib/stoker_tests --gtest_brief=1 --gtest_filter='LoaderFaultsTest.*'
 	@STOKER_SWEEP=all $(BIN)/python -m pytest tests/python/test_interrupts.py
 
-fuzz: $(STAMPS)/apt
+fuzz: $(STAMPS)/apt $(STAMPS)/venv
 	@tests/fuzz/clang.sh >/dev/null || $(MAKE) --no-print-directory install-clang
 	@cmake -S . -B build/fuzz -G Ninja -DSTOKER_FUZZ=ON \
 	  -DCMAKE_CXX_COMPILER="$$(tests/fuzz/clang.sh)" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
 	  "-DSTOKER_SANITIZE=fuzzer-no-link;address;undefined" >build/fuzz.log || { cat build/fuzz.log; exit 1; }
 	@cmake --build build/fuzz --target fuzz_targets
-	@tests/fuzz/run.sh build/fuzz $(FUZZ_SECONDS)
+	@tests/fuzz/run.sh build/fuzz $(FUZZ_SECONDS) $(BIN)/python
 
 # libFuzzer comes with clang; in some releases its runtime is a package of its own.
 install-clang:

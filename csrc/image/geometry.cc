@@ -183,11 +183,13 @@ void JitterColor(const Op& op, OpRandom* random, Resolver* resolver) {
 // ratio, and the root of that over it. For RandomResizedCrop the first is the width, for
 // RandomErasing the height.
 std::pair<int, int> DrawSides(const Op& op, Size in, OpRandom* random) {
+  // What is too long to count (or no number) fits no image either.
+  const auto side = [](double x) { return x < INT32_MAX ? Round(x) : INT32_MAX; };
   const double target =
       static_cast<double>(in.pixels()) * random->Uniform(op.scale[0], op.scale[1]);
   const double ratio =
       PortableExp(random->Uniform(PortableLog(op.ratio[0]), PortableLog(op.ratio[1])));
-  return {Round(std::sqrt(target * ratio)), Round(std::sqrt(target / ratio))};
+  return {side(std::sqrt(target * ratio)), side(std::sqrt(target / ratio))};
 }
 
 // torchvision's RandomErasing.get_params; no rectangle that fits in ten attempts: nothing.

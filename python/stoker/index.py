@@ -144,10 +144,11 @@ def check(index: IndexLike) -> None:
         raise ValueError('index must be "auto", a path or None, got an empty string')
 
 
-def open_index(table: _C.SampleTable, index: IndexLike) -> _C.DecodeIndex | None:
+def open_index(table: _C.SampleTable, index: IndexLike, key: Path | None = None) -> _C.DecodeIndex | None:
     """The decode index for a loader's samples; None where ``index`` is None.
 
     "auto": the one beside the data first, and one in the cache folder for what that does not have.
+    ``key``: where the secret lies, in place of this user's own.
     """
     if index is None:
         return None
@@ -161,7 +162,7 @@ def open_index(table: _C.SampleTable, index: IndexLike) -> _C.DecodeIndex | None
     else:
         written = named(root, index)
         sources = [written.source]
-    return open_with_key(key_file(), root, sources, True, written.root)
+    return open_with_key(key or key_file(), root, sources, True, written.root)
 
 
 def estimate_savings(

@@ -137,7 +137,6 @@ void WriteSegments(const std::filesystem::path& out) {
   }
 }
 
-// Every kernel with a few sets of numbers.
 // Uncompressed ones and one line of each plain kind; the fuzzer finds the others' signatures here.
 void WriteStillImages(const std::filesystem::path& out) {
   const std::filesystem::path folder = out / "fuzz_still";
@@ -172,15 +171,25 @@ void WriteStillImages(const std::filesystem::path& out) {
   Write(folder, "tiff", tiff);
 }
 
-void WriteKernelInputs(const std::filesystem::path& out) {
+Bytes Numbers(size_t count, std::mt19937* random) {
+  Bytes bytes(count);
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>((*random)());
+  return bytes;
+}
+
+// Every kernel with a few sets of numbers; and numbers alone, where they choose all there is.
+void WriteNumbers(const std::filesystem::path& out) {
   std::mt19937 random(1);
   for (uint8_t kernel = 0; kernel < 6; ++kernel) {
     for (int i = 0; i < 16; ++i) {
-      Bytes bytes(200 + random() % 600);
-      for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
+      Bytes bytes = Numbers(200 + random() % 600, &random);
       bytes[0] = kernel;
       Write(out / "fuzz_kernels", std::to_string(kernel) + "_" + std::to_string(i), bytes);
     }
+  }
+  for (int i = 0; i < 64; ++i) {
+    Write(out / "fuzz_steps", std::to_string(i), Numbers(300, &random));
+    Write(out / "fuzz_partial_read", std::to_string(i), Numbers(60, &random));
   }
 }
 
@@ -217,8 +226,7 @@ void WriteIndexes(const std::filesystem::path& out) {
   std::mt19937 random(2);
   for (uint8_t kind = 2; kind < 4; ++kind) {
     for (int i = 0; i < 32; ++i) {
-      Bytes bytes(20 + random() % 400);
-      for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
+      Bytes bytes = Numbers(20 + random() % 400, &random);
       bytes[0] = kind;
       Write(folder, "checkpoints" + std::to_string(kind) + "_" + std::to_string(i), bytes);
     }
@@ -237,7 +245,7 @@ int main(int argc, char** argv) {
   stoker::fuzz::WriteTurboJpegs(argv[1]);
   stoker::fuzz::WriteSegments(argv[1]);
   stoker::fuzz::WriteStillImages(argv[1]);
-  stoker::fuzz::WriteKernelInputs(argv[1]);
+  stoker::fuzz::WriteNumbers(argv[1]);
   stoker::fuzz::WriteIndexes(argv[1]);
   return 0;
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# run.sh BUILD SECONDS: every fuzz target for so long, two at a time. What they learn is kept in
-# BUILD/corpus for the next run, what they find in BUILD/findings.
+# run.sh BUILD SECONDS PYTHON: every fuzz target for so long, two at a time. What they learn is kept
+# in BUILD/corpus for the next run, what they find in BUILD/findings.
 set -euo pipefail
 build=$1
+python=$3
 export build seconds=$2
 dictionary=$(dirname "$0")/jpeg.dict
 export dictionary
@@ -26,9 +27,8 @@ export -f fuzz
 
 rm -rf "$build/seeds"
 "$build/lib/make_corpus" "$build/seeds"
-printf '%s\n' fuzz_index fuzz_index_merge fuzz_jpeg_coefficients fuzz_jpeg_pixels fuzz_kernels \
-  fuzz_jpeg_segments \
-  fuzz_jpeg_turbo \
-  fuzz_sample_table \
+"$python" "$(dirname "$0")/make_files.py" "$build/seeds"
+printf '%s\n' fuzz_index fuzz_index_merge fuzz_jpeg_coefficients fuzz_jpeg_pixels \
+  fuzz_jpeg_segments fuzz_jpeg_turbo fuzz_kernels fuzz_partial_read fuzz_sample_table fuzz_steps \
   fuzz_still |
   xargs -P 2 -I {} bash -c 'fuzz {}'

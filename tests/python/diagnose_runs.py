@@ -135,7 +135,8 @@ class Running:
             os.dup2(os.open(self._at / name, os.O_WRONLY | os.O_APPEND), number)
         if self.pipe is not None:
             os.dup2(self.pipe, 1)
-        sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)  # line by line, as Python's own
 
     def printed(self, text: str, timeout: float = 180) -> None:
         """Waits until that is on standard output."""

@@ -70,7 +70,9 @@ def test_verify_compares_the_sizes_of_jpegs(data: Path) -> None:
     swap(files[0], files[1])
     swap(files[2], files[3])
     wrong = report(data, "--verify", status=1)
+    # Of other formats an entry says nothing that could be wrong.
     assert wrong["wrong"] == 2
+    assert [f["path"] for f in wrong["failures"]] == [str(file) for file in files[2:4]]
 
 
 # ---- ends ----------------------------------------------------------------------------------------

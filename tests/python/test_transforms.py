@@ -144,6 +144,8 @@ def test_torchvisions_enum_is_taken() -> None:
         (T.RandomResizedCrop, {"size": 4, "scale": (0.5,)}, "RandomResizedCrop: scale"),
         (T.RandomResizedCrop, {"size": 4, "scale": (0, 1)}, "0 < low <= high"),
         (T.RandomResizedCrop, {"size": 4, "scale": (1.0, 0.5)}, "0 < low <= high"),
+        (T.RandomResizedCrop, {"size": 4, "ratio": (1.0, float("inf"))}, "ratio must be finite"),
+        (T.RandomErasing, {"ratio": (1.0, float("inf"))}, "ratio must be finite"),
         (T.RandomResizedCrop, {"size": 4, "ratio": (2, 1)}, "RandomResizedCrop: ratio"),
         (T.RandomResizedCrop, {"size": 4, "ratio": 1.0}, "RandomResizedCrop: ratio"),
         (T.RandomResizedCrop, {"size": 4, "antialias": False}, "antialias=False"),

@@ -91,7 +91,8 @@ def _with_entries(source: Source, setting: Setting, folder: str) -> Setting | No
     """The setting with an index that knows the chosen samples, below ``folder``."""
     if source.table is None:
         return None
-    index = open_index(source.table, Path(folder) / "trial.index")
+    # With a key of its own: a trial leaves nothing behind.
+    index = open_index(source.table, Path(folder) / "trial.index", Path(folder) / "trial.key")
     if index is None:
         return None
     known = replace(setting, index=index)

@@ -76,6 +76,8 @@ def probability(p: float, owner: str) -> None:
 def positive_range(value: Any, what: str) -> tuple[float, float]:
     if not isinstance(value, Sequence) or len(value) != 2 or not 0 < value[0] <= value[1]:
         raise ValueError(f"{what} must be (low, high) with 0 < low <= high, got {value!r}")
+    if not math.isfinite(value[1]):
+        raise ValueError(f"{what} must be finite, got {value!r}")
     return float(value[0]), float(value[1])
 
 

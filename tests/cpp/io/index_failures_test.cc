@@ -64,8 +64,7 @@ class IndexFailures : public ::testing::Test {
     const bool existed = std::filesystem::exists(path_);
     const Bytes before = ReadBytes(path_);
     const std::vector<std::string> names = NamesIn(folder_.path());
-    for (size_t limit = first; limit < needed;
-         limit += limit + 190 < needed ? 181 : (limit + 70 < needed ? 61 : 1)) {
+    for (size_t limit = first; limit < needed; limit += limit + 70 < needed ? 61 : 1) {
       if (!FailsWithin(limit, write)) return kNoError;
       if (std::filesystem::exists(path_) != existed || ReadBytes(path_) != before) return kChanged;
       if (NamesIn(folder_.path()) != names) return kLeftovers;
