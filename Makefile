@@ -121,7 +121,7 @@ test-tsan: $(STAMPS)/apt
 sweep: build
 	@cmake --build build/release --target stoker_tests
 	@STOKER_SWEEP=all build/release/lib/stoker_tests --gtest_brief=1 --gtest_filter='LoaderFaultsTest.*'
-	@STOKER_SWEEP=all $(BIN)/python -m pytest tests/python/test_interrupts.py
+	@STOKER_SWEEP=all $(BIN)/python -m pytest tests/python/test_interrupts.py tests/python/test_faults.py
 
 fuzz: $(STAMPS)/apt $(STAMPS)/venv
 	@tests/fuzz/clang.sh >/dev/null || $(MAKE) --no-print-directory install-clang

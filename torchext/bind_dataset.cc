@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "bind.h"
 #include "image/ops.h"
+#include "init.h"
 #include "io/sample_table.h"
 #include "pipeline/load_sample.h"
 #include "pipeline/sample_set.h"
@@ -50,12 +51,12 @@ void BindOps(py::module_* m) {
       .value("REFLECT", PadMode::kReflect)
       .value("SYMMETRIC", PadMode::kSymmetric);
   py::class_<Op>(*m, "Op")
-      .def(py::init([](OpKind kind) {
-             Op op;
-             op.kind = kind;
+      .def("__init__", Init(+[](OpKind kind) {
+             auto op = std::make_unique<Op>();
+             op->kind = kind;
              return op;
            }),
-           py::arg("kind"))
+           kInit, py::arg("kind"))
       .def_readwrite("kind", &Op::kind)
       .def_property(
           "size", [](const Op& op) { return HeightWidth(op.size); },
@@ -87,7 +88,7 @@ void BindOps(py::module_* m) {
 
 void BindPlan(py::module_* m) {
   py::class_<SamplePlan>(*m, "SamplePlan")
-      .def(py::init<>())
+      .def("__init__", Init(&MakeUnique<SamplePlan>), kInit)
       .def_readwrite("ops", &SamplePlan::ops)
       .def_property(
           "is_float", [](const SamplePlan& p) { return p.format.type == ElementType::kFloat32; },
@@ -155,31 +156,34 @@ void AppendSamples(SampleTable& table, const py::sequence& samples) {
 }
 
 // Rows as a 1-d int64 tensor, or None.
-SampleSet MakeSet(std::shared_ptr<SampleTable> table,
-                  const std::vector<std::pair<size_t, SamplePlan>>& parts,
-                  const std::optional<at::Tensor>& rows, size_t size) {
-  SampleSet set;
-  set.table = std::move(table);
-  set.size = size;
-  for (const auto& [first_row, plan] : parts) set.parts.push_back({first_row, plan});
+std::unique_ptr<SampleSet> MakeSet(std::shared_ptr<SampleTable> table,
+                                   const std::vector<std::pair<size_t, SamplePlan>>& parts,
+                                   const std::optional<at::Tensor>& rows, size_t size) {
+  auto set = std::make_unique<SampleSet>();
+  set->table = std::move(table);
+  set->size = size;
+  for (const auto& [first_row, plan] : parts) set->parts.push_back({first_row, plan});
   if (rows) {
     TORCH_CHECK(rows->dim() == 1 && rows->scalar_type() == at::kLong, "rows must be 1-d int64");
     const at::Tensor plain = rows->contiguous();
     const auto* first = plain.data_ptr<int64_t>();
-    set.rows.emplace(first, first + plain.numel());
+    set->rows.emplace(first, first + plain.numel());
   }
   return set;
 }
 
 void BindSet(py::module_* m) {
   py::class_<SampleSet>(*m, "SampleSet")
-      .def(py::init(&MakeSet), py::arg("table"), py::arg("parts"), py::arg("rows"), py::arg("size"))
+      .def("__init__", Init(&MakeSet), kInit, py::arg("table"), py::arg("parts"), py::arg("rows"),
+           py::arg("size"))
       .def("__len__", [](const SampleSet& set) { return set.size; });
 }
 
 void BindTable(py::module_* m) {
   py::class_<SampleTable, std::shared_ptr<SampleTable>>(*m, "SampleTable")
-      .def(py::init<std::string>(), py::arg("root"))
+      .def("__init__",
+           Init(+[](std::string root) { return std::make_shared<SampleTable>(std::move(root)); }),
+           kInit, py::arg("root"))
       .def(
           "append",
           [](SampleTable& table, const py::bytes& path, int64_t label) {
@@ -270,7 +274,7 @@ class Decoder {
 
 void BindDecoder(py::module_* m) {
   py::class_<Decoder>(*m, "Decoder")
-      .def(py::init<const SamplePlan&>(), py::arg("plan"))
+      .def("__init__", Init(&MakeUnique<Decoder, const SamplePlan&>), kInit, py::arg("plan"))
       .def("from_bytes", &Decoder::FromBytes, py::arg("bytes"), py::arg("seed"))
       .def(
           "from_file",

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "bind.h"
 #include "errors.h"
+#include "init.h"
 #include "io/index_reader.h"
 #include "io/index_writer.h"
 #include "io/sample_table.h"
@@ -35,6 +36,7 @@ std::shared_ptr<DecodeIndex> MakeIndex(const std::string& samples_root,
                                        const std::string& index_root, double share,
                                        const std::optional<std::string>& key,
                                        const std::string& no_key) {
+  const py::gil_scoped_release no_gil;
   DecodeIndexOptions options;
   options.samples_root = samples_root;
   for (const auto& [path, prefix] : sources) options.sources.push_back({path, prefix});
@@ -49,7 +51,7 @@ std::shared_ptr<DecodeIndex> MakeIndex(const std::string& samples_root,
   return {new DecodeIndex(std::move(options)), [](DecodeIndex* index) {
             // Its end waits for a disk, with which Python has nothing to do.
             if (PyGILState_Check() != 0) {
-              const py::gil_scoped_release no_gil;
+              const py::gil_scoped_release released;
               delete index;
             } else {
               delete index;
@@ -103,12 +105,12 @@ std::pair<std::vector<int64_t>, std::vector<std::tuple<int64_t, std::string, std
 void BindBuilder(py::module_* m) {
   using NoGil = py::call_guard<py::gil_scoped_release>;
   py::class_<IndexBuilder>(*m, "IndexBuilder")
-      .def(py::init([](std::shared_ptr<DecodeIndex> index, int64_t max_pixels) {
+      .def("__init__", Init(+[](std::shared_ptr<DecodeIndex> index, int64_t max_pixels) {
              DecodeLimits limits;
              limits.max_pixels = max_pixels;
              return std::make_unique<IndexBuilder>(std::move(index), limits);
            }),
-           py::arg("index"), py::arg("max_pixels"))
+           kInit, py::arg("index"), py::arg("max_pixels"))
       // ([known, checkpoints, size only, small, just changed], failures)
       .def(
           "build",
@@ -198,9 +200,9 @@ void BindIndex(py::module_* m) {
     }
   });
   py::class_<DecodeIndex, std::shared_ptr<DecodeIndex>>(*m, "DecodeIndex")
-      .def(py::init(&MakeIndex), py::arg("samples_root"), py::arg("sources"), py::arg("record"),
-           py::arg("index_root"), py::arg("share") = kIndexShare, py::arg("key") = py::none(),
-           py::arg("no_key") = "", NoGil())
+      .def("__init__", Init(&MakeIndex), kInit, py::arg("samples_root"), py::arg("sources"),
+           py::arg("record"), py::arg("index_root"), py::arg("share") = kIndexShare,
+           py::arg("key") = py::none(), py::arg("no_key") = "")
       .def("flush", &DecodeIndex::Flush, py::arg("wait") = false, NoGil())
       .def("refresh", &DecodeIndex::Refresh, NoGil())
       .def("compact_to", &DecodeIndex::CompactTo, py::arg("table"), NoGil())

@@ -11,6 +11,7 @@
 
 #include "bind.h"
 #include "errors.h"
+#include "init.h"
 #include "memory/recycling_allocator.h"
 #include "pipeline/executor.h"
 #include "pipeline/loader.h"
@@ -27,6 +28,7 @@ constexpr std::chrono::milliseconds kSignalCheck{100};
 
 std::shared_ptr<Loader> MakeLoader(const SampleSet& samples, int workers, int prefetch,
                                    bool pin_memory, std::shared_ptr<DecodeIndex> index) {
+  const py::gil_scoped_release no_gil;
   std::shared_ptr<HostAllocator> allocator;
   if (pin_memory) allocator = MakePinnedAllocator();
   if (!allocator) {
@@ -152,8 +154,8 @@ void BindLoader(py::module_* m) {
   using NoGil = py::call_guard<py::gil_scoped_release>;
   m->def("has_pinned_memory", [] { return MakePinnedAllocator() != nullptr; });
   py::class_<Loader, std::shared_ptr<Loader>>(*m, "Loader")
-      .def(py::init(&MakeLoader), py::arg("samples"), py::arg("workers"), py::arg("prefetch"),
-           py::arg("pin_memory"), py::arg("index") = nullptr, NoGil())
+      .def("__init__", Init(&MakeLoader), kInit, py::arg("samples"), py::arg("workers"),
+           py::arg("prefetch"), py::arg("pin_memory"), py::arg("index") = nullptr)
       .def("start_epoch", &Loader::StartEpoch, py::arg("base_seed"), py::arg("epoch"), NoGil())
       .def("stop", &Loader::Stop, NoGil())
       .def("submit", &Submit, py::arg("indices"), py::arg("sources") = py::none())

@@ -10,6 +10,7 @@
 
 #include "bind.h"
 #include "errors.h"
+#include "init.h"
 #include "pipeline/loader_stats.h"
 #include "stats/histogram.h"
 #include "stats/worker_clock.h"
@@ -136,12 +137,12 @@ void BindStats(py::module_* m) {
   m->def("measure_span_ns", &MeasureSpanNs, py::arg("spans"), NoGil());
   m->def("measure_usage_ns", &MeasureUsageNs, py::arg("readings"), NoGil());
   py::class_<HistogramSnapshot>(*m, "HistogramSnapshot")
-      .def(py::init<>())
+      .def("__init__", Init(&MakeUnique<HistogramSnapshot>), kInit)
       .def("add", &HistogramSnapshot::Add, py::arg("other"))
       .def("since", &HistogramSnapshot::Since, py::arg("earlier"))
       .def("to_dict", &HistogramDict);
   py::class_<Histogram>(*m, "Histogram")
-      .def(py::init<>())
+      .def("__init__", Init(&MakeUnique<Histogram>), kInit)
       .def("record", py::overload_cast<int64_t>(&Histogram::Record), py::arg("ns"))
       .def("snapshot", [](const Histogram& histogram) {
         HistogramSnapshot snapshot;
@@ -149,14 +150,14 @@ void BindStats(py::module_* m) {
         return snapshot;
       });
   py::class_<SharedHistograms>(*m, "SharedHistograms")
-      .def(py::init<at::Tensor>(), py::arg("memory"))
+      .def("__init__", Init(&MakeUnique<SharedHistograms, at::Tensor>), kInit, py::arg("memory"))
       .def("record", &SharedHistograms::Record, py::arg("n"), py::arg("ns"), py::arg("times") = 1)
       .def("snapshot", &SharedHistograms::Snapshot, py::arg("n"))
       .def("total_s", &SharedHistograms::TotalSeconds, py::arg("n"))
       .def("__len__", &SharedHistograms::size)
       .def_readonly_static("bytes", &SharedHistograms::kBytes);
   py::class_<LoaderStats>(*m, "StatsSum")
-      .def(py::init<>())
+      .def("__init__", Init(&MakeUnique<LoaderStats>), kInit)
       .def("add", &LoaderStats::Add, py::arg("sum"))
       .def("since", &LoaderStats::Since, py::arg("earlier"))
       .def("to_dict", &StatsDict);

@@ -109,3 +109,4 @@ def test_a_build_without_torch_says_that_pip_may_hide_it(tmp_path: Path) -> None
     assert done.returncode == 1
     assert re.match(r"stoker cannot be built here: torch\b.* (is|are) missing\.\n", done.stderr)
     assert "pip install torch" in done.stderr
+    assert "pip does not hide torch from the build:\n  pip install --no-build-isolation ." in done.stderr

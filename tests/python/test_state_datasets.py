@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -106,6 +107,39 @@ def test_a_map_style_dataset_goes_on_with_its_state(workers: int, cut: int) -> N
     resumed: Any = DataLoader(Map(), BATCH, num_workers=workers)
     resumed.load_state_dict(state)
     assert batches(resumed) == expected[cut:]
+
+
+class SlowlySent(list[int]):
+    """Takes its time on its way to another process."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        time.sleep(0.02)
+        return list, (list(self),)
+
+
+class InPlace(Map):
+    """Its state is an object that it goes on to change."""
+
+    def __init__(self) -> None:
+        self.places = SlowlySent([0])
+
+    def state_dict(self) -> Any:
+        return {"at": self.places}
+
+    def load_state_dict(self, state: Any) -> None:
+        self.places = SlowlySent(state["at"])
+
+    def __getitem__(self, index: int) -> tuple[int, int, int]:
+        self.places[0] += 1
+        return index, self.places[0] - 1, share()[0]
+
+
+def test_a_state_is_as_of_its_batch_whatever_the_worker_does_with_it_since() -> None:
+    expected = batches(DataLoader(InPlace(), BATCH, num_workers=1))
+    state = taken(DataLoader(InPlace(), BATCH, num_workers=1), 2)
+    resumed: Any = DataLoader(InPlace(), BATCH, num_workers=1)
+    resumed.load_state_dict(state)
+    assert batches(resumed) == expected[2:]
 
 
 @WORKERS
