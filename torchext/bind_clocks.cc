@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "bind.h"
+#include "init.h"
 #include "stats/python_worker.h"
 #include "stats/spell_usage.h"
 #include "stats/step_clock.h"
@@ -131,11 +132,11 @@ void BindWorker(py::module_* m) {
   m->attr("one_by_one_ns") = PythonWorker::kOneByOneNs;
   m->def("add_native_span", [](int64_t ns) { NativeSpansNs() += ns; }, py::arg("ns"));
   py::class_<WorkerRow>(*m, "WorkerRow")
-      .def(py::init([](at::Tensor histograms, at::Tensor slow, const py::object& time) {
+      .def("__init__", Init(+[](at::Tensor histograms, at::Tensor slow, const py::object& time) {
              return std::make_unique<WorkerRow>(std::move(histograms), std::move(slow),
                                                 ClockOf(time));
            }),
-           py::arg("histograms"), py::arg("slow"), py::arg("time") = py::none())
+           kInit, py::arg("histograms"), py::arg("slow"), py::arg("time") = py::none())
       .def("begin", &WorkerRow::Begin)
       .def(
           "sample", [](WorkerRow& row, const py::handle& index) { row.Sample(IndexOf(index)); },
@@ -153,12 +154,13 @@ void BindWorker(py::module_* m) {
                                type->ht_type.tp_iter = &ItselfAsIterator;
                                type->ht_type.tp_iternext = &NextOfStream;
                              }))
-      .def(py::init([](py::object samples, py::object row) {
+      .def("__init__", Init(+[](py::object samples, py::object row) {
              if (!PyIter_Check(samples.ptr())) throw py::type_error("samples must be an iterator");
              auto* const its_row = row.cast<WorkerRow*>();
-             return StreamIterator{std::move(samples), std::move(row), its_row};
+             return std::make_unique<StreamIterator>(
+                 StreamIterator{std::move(samples), std::move(row), its_row});
            }),
-           py::arg("samples"), py::arg("row"));
+           kInit, py::arg("samples"), py::arg("row"));
 }
 
 // (number, at_s, wait_s, step_s, first, ready, device_idle_s or None, blame)
@@ -180,11 +182,11 @@ py::list StepList(const StepClock& clock) {
 
 void BindStepClock(py::module_* m) {
   py::class_<StepClock>(*m, "StepClock")
-      .def(py::init([](size_t kept, const py::object& time) {
+      .def("__init__", Init(+[](size_t kept, const py::object& time) {
              const Clock clock = ClockOf(time);
              return std::make_unique<StepClock>(kept, clock, ThreadTimesReader(clock, false));
            }),
-           py::arg("kept"), py::arg("time") = py::none())
+           kInit, py::arg("kept"), py::arg("time") = py::none())
       .def("epoch_begins", &StepClock::EpochBegins)
       .def("iterator_made", &StepClock::IteratorMade)
       .def("ended", &StepClock::Ended)

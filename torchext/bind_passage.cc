@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bind.h"
+#include "init.h"
 
 namespace py = pybind11;
 
@@ -219,7 +220,7 @@ void BindPassage(py::module_* m) {
     type->ht_type.tp_traverse = &VisitPassage;
     type->ht_type.tp_clear = &ClearPassage;
   }));
-  passage.def(py::init<bool>(), py::arg("batched"))
+  passage.def("__init__", Init(&MakeUnique<Passage, bool>), kInit, py::arg("batched"))
       .def("note", &Passage::Note, py::arg("batch"), py::arg("sampler_state") = py::none())
       .def("has_more", &Passage::HasMore)
       .def("give", &Passage::Give)

@@ -44,6 +44,13 @@ bool Fails(const std::function<void()>& write) {
   return false;
 }
 
+// From one limit to the next. A sanitizer makes each several times as slow.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr size_t kStep = 241;
+#else
+constexpr size_t kStep = 61;
+#endif
+
 class IndexFailures : public ::testing::Test {
  protected:
   enum Outcome { kAllGood = 0, kNoError = 1, kChanged = 2, kLeftovers = 3, kErrorWithRoom = 4 };
@@ -64,7 +71,7 @@ class IndexFailures : public ::testing::Test {
     const bool existed = std::filesystem::exists(path_);
     const Bytes before = ReadBytes(path_);
     const std::vector<std::string> names = NamesIn(folder_.path());
-    for (size_t limit = first; limit < needed; limit += limit + 70 < needed ? 61 : 1) {
+    for (size_t limit = first; limit < needed; limit += limit + kStep < needed ? kStep : 1) {
       if (!FailsWithin(limit, write)) return kNoError;
       if (std::filesystem::exists(path_) != existed || ReadBytes(path_) != before) return kChanged;
       if (NamesIn(folder_.path()) != names) return kLeftovers;
