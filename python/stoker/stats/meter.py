@@ -165,9 +165,7 @@ class Meter:
             self._in_loop = False
             mine = threading.get_ident() == self._consumer
             if mine and time.perf_counter() - self._latest.at_s > _WORTH_A_READING_S:
-                with contextlib.suppress(
-                    MemoryError
-                ):  # a later reading has it; __del__ asks too
+                with contextlib.suppress(MemoryError):  # a later reading has it; __del__ asks too
                     self._latest = self._read_system()
 
     def _outside_by(self, now: SystemReading) -> SystemReading:
