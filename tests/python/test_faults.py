@@ -22,6 +22,10 @@ from pathlib import Path
 import pytest
 from conftest import write_photos
 
+from stoker import DataLoader, ImageFolder
+from stoker import transforms as T
+from stoker.stats import meter
+
 ALL = os.environ.get("STOKER_SWEEP") == "all"
 
 # Forks for each kind of fault and each n; prints for each kind how many calls have failed.
@@ -145,3 +149,21 @@ def test_a_call_that_fails_is_an_error_or_nothing(
     tried = json.loads(done.stdout)
     expected = {"memory", "open", "read", "fstat"} | ({"thread"} if workers else set())
     assert {kind for kind, number in tried.items() if number} >= expected
+
+
+def test_no_memory_for_the_reading_of_an_iterator_that_is_dropped(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, seen = [], []
+
+    def no_memory(_: meter.Meter) -> None:
+        asked.append(1)
+        raise MemoryError
+
+    iterator = iter(DataLoader(ImageFolder(folder, T.CenterCrop(8)), 2, num_workers=1, index=None))
+    next(iterator)
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: seen.append(args.exc_value))
+    monkeypatch.setattr(meter, "_WORTH_A_READING_S", -1)
+    monkeypatch.setattr(meter.Meter, "_read_system", no_memory)
+    del iterator
+    assert (len(asked), seen) == (1, [])

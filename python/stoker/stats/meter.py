@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import sys
@@ -164,7 +165,8 @@ class Meter:
             self._in_loop = False
             mine = threading.get_ident() == self._consumer
             if mine and time.perf_counter() - self._latest.at_s > _WORTH_A_READING_S:
-                self._latest = self._read_system()
+                with contextlib.suppress(MemoryError):  # a later reading has it; __del__ asks too
+                    self._latest = self._read_system()
 
     def _outside_by(self, now: SystemReading) -> SystemReading:
         """What has happened between epochs, where the loop has not been heard of since ``clock.last_ns``."""
