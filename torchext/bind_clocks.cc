@@ -74,14 +74,8 @@ struct StreamIterator {
   int64_t number = 0;        // of the next sample
 };
 
-// Null before it has been made.
-StreamIterator* StreamOf(PyObject* self) {
-  auto made = reinterpret_cast<py::detail::instance*>(self)->get_value_and_holder();
-  return made.holder_constructed() ? made.value_ptr<StreamIterator>() : nullptr;
-}
-
 PyObject* NextOfStream(PyObject* self) {
-  StreamIterator* const stream = StreamOf(self);
+  StreamIterator* const stream = MadeOf<StreamIterator>(self);
   if (stream == nullptr) {
     PyErr_SetString(PyExc_TypeError, "the iterator has not been made");
     return nullptr;
@@ -113,7 +107,7 @@ PyObject* ItselfAsIterator(PyObject* self) {
 
 int VisitStream(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
-  if (const StreamIterator* const stream = StreamOf(self)) {
+  if (const StreamIterator* const stream = MadeOf<StreamIterator>(self)) {
     Py_VISIT(stream->samples.ptr());
     Py_VISIT(stream->row_object.ptr());
   }
@@ -122,7 +116,7 @@ int VisitStream(PyObject* self, visitproc visit, void* arg) {
 
 // The samples only: a cycle goes through them, and the row is still needed.
 int ClearStream(PyObject* self) {
-  if (StreamIterator* const stream = StreamOf(self)) {
+  if (StreamIterator* const stream = MadeOf<StreamIterator>(self)) {
     const py::object samples = std::exchange(stream->samples, py::iter(py::tuple()));
   }
   return 0;

@@ -180,20 +180,14 @@ class Passage {
   py::object kept_;
 };
 
-// Null before it has been made.
-Passage* PassageOf(PyObject* self) {
-  auto made = reinterpret_cast<py::detail::instance*>(self)->get_value_and_holder();
-  return made.holder_constructed() ? made.value_ptr<Passage>() : nullptr;
-}
-
 int VisitPassage(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
-  const Passage* const passage = PassageOf(self);
+  const Passage* const passage = MadeOf<Passage>(self);
   return passage == nullptr ? 0 : passage->Visit(visit, arg);
 }
 
 int ClearPassage(PyObject* self) {
-  if (Passage* const passage = PassageOf(self)) passage->Clear();
+  if (Passage* const passage = MadeOf<Passage>(self)) passage->Clear();
   return 0;
 }
 

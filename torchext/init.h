@@ -28,6 +28,16 @@ auto Init(Holder (*make)(Args...)) {
 
 inline constexpr pybind11::detail::is_new_style_constructor kInit;
 
+// What Python's `self` of a class that is bound holds; null before it has been made. Python's
+// garbage collector knows an object before pybind11 has laid it out, and may look at it just then.
+template <typename T>
+T* MadeOf(PyObject* self) {
+  auto* const instance = reinterpret_cast<pybind11::detail::instance*>(self);
+  if (!instance->simple_layout && instance->nonsimple.values_and_holders == nullptr) return nullptr;
+  auto made = instance->get_value_and_holder();
+  return made.holder_constructed() ? made.template value_ptr<T>() : nullptr;
+}
+
 template <typename T, typename... Args>
 std::unique_ptr<T> MakeUnique(Args... args) {
   return std::make_unique<T>(std::forward<Args>(args)...);

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import weakref
 import zlib
 from array import array
@@ -145,6 +147,19 @@ def test_what_has_no_length_becomes_a_list() -> None:
     alone.note(4)
     alone.delivered()
     assert place(alone) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "make", ["type('P', (_C.Passage,), {})(True)", "type('S', (_C.StreamIterator,), {})(iter(()), row)"]
+)
+def test_the_garbage_collector_may_look_at_one_that_is_being_made(make: str) -> None:
+    """At the first of a new class, when nothing of it is there yet."""
+    code = (
+        "import gc\nfrom stoker import _C\nfrom stoker.stats.workers import WorkerBlock, new_row\n"
+        f"row = new_row(WorkerBlock(0))\ngc.set_threshold(1)\nfor _ in range(20): {make}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 class Thing:
