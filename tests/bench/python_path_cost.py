@@ -1,6 +1,6 @@
 """What Stoker's measuring, recording and resuming cost where PyTorch's own iteration loads the samples.
 
-    python tests/bench/python_path_cost.py
+    python tests/bench/python_path_cost.py [--pairs N]
 
 torch's DataLoader and Stoker's take turns in one process, on datasets so quick that the loader's own work
 shows: CPU time a batch in the loop's process (of the quickest epoch each, and the median over pairs of the
@@ -9,6 +9,7 @@ difference), and of two worker processes a sample.
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import statistics
@@ -23,7 +24,6 @@ import torch.utils.data as torch_data
 
 import stoker
 
-PAIRS = 9
 EPOCH_S = 0.06  # of CPU time, about
 
 
@@ -84,12 +84,12 @@ def epoch_s(loader: Any, clock: Callable[[], float]) -> float:
     return clock() - begin
 
 
-def in_turns(loaders: tuple[Any, Any], clock: Callable[[], float]) -> tuple[float, float, float]:
+def in_turns(loaders: tuple[Any, Any], clock: Callable[[], float], pairs: int) -> tuple[float, float, float]:
     """Seconds of an epoch of both, and of the second more than of the first."""
     times: tuple[list[float], list[float]] = [], []
     for loader in loaders:
         epoch_s(loader, clock)
-    for pair in range(PAIRS):
+    for pair in range(pairs):
         for which in (0, 1) if pair % 2 else (1, 0):
             times[which].append(epoch_s(loaders[which], clock))
     more = statistics.median(b - a for a, b in zip(*times))
@@ -110,6 +110,11 @@ def children_s() -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="What the Python path costs beside torch's DataLoader.")
+    parser.add_argument(
+        "--pairs", type=int, default=9, metavar="N", help="epochs of each loader (default: 9)"
+    )
+    pairs = parser.parse_args().pairs
     torch.set_num_threads(1)
     print(
         f"torch {torch.__version__}, Python {sys.version.split()[0]}, {os.cpu_count()} cores; µs of CPU time"
@@ -118,7 +123,7 @@ def main() -> None:
     for name, make in MADE.items():
         for batch in (1, 64):
             batches = max(64, round(EPOCH_S / (40e-6 + 5e-6 * batch)))
-            theirs, ours, more = in_turns(both(make(batch * batches), batch, 0), time.thread_time)
+            theirs, ours, more = in_turns(both(make(batch * batches), batch, 0), time.thread_time, pairs)
             row = (theirs / batches, ours / batches, more / batches)
             print(f"{f'{name}, batch {batch}':34}{row[0] * 1e6:10.1f}{row[1] * 1e6:10.1f}", end="")
             print(f"{row[1] / row[0]:8.2f}{row[2] * 1e6:+8.1f}", flush=True)
@@ -127,7 +132,7 @@ def main() -> None:
         size = 64 * 400
         loaders = both(MADE[name](size), 64, 2)
         size *= 2 if name == "iterable" else 1  # each worker gives all of it
-        theirs, ours, more = in_turns(loaders, children_s)
+        theirs, ours, more = in_turns(loaders, children_s, pairs)
         row = (theirs / size, ours / size, more / size)
         print(f"{f'{name}, batch 64':34}{row[0] * 1e6:10.2f}{row[1] * 1e6:10.2f}", end="")
         print(f"{row[1] / row[0]:8.2f}{row[2] * 1e6:+8.2f}", flush=True)

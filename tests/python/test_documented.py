@@ -60,6 +60,7 @@ BEHIND = {
     "train.py": "--epochs 1",
     "stoker demo": "--epochs 1",
     "stoker bench": "--epochs 1 --batch 4",
+    "python_path_cost.py": "--pairs 1",
 }
 SMALLER = {
     "--nproc-per-node 8": "--nproc-per-node 2",
@@ -79,9 +80,12 @@ OWN = (ROOT / "examples" / "starved.py").read_text()
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the examples, a script of the reader's, and photographs."""
+    """A folder with the examples, a benchmark, a script of the reader's, and photographs."""
     root = tmp_path_factory.mktemp("documented")
     shutil.copytree(ROOT / "examples", root / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    bench = Path("tests", "bench", "python_path_cost.py")
+    (root / bench).parent.mkdir(parents=True)
+    shutil.copy(ROOT / bench, root / bench)
     (root / "package").mkdir()
     (root / "package" / "__init__.py").write_text("")
     for script in (root / "train.py", root / "package" / "train.py"):
