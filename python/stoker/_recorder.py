@@ -253,12 +253,12 @@ class Run(_C.Passage):
             batches, samples = int(resume["batches"]), int(resume["samples"])
             self.go_to(batches, samples, int(resume["checksum"]), int(resume["raised"]), instead)
         elif wrong is not None:
-            raise wrong
+            raise StateError(wrong)
         else:
             for batch in skipped:
                 on_skip(batch)
 
-    def _draw_again(self, resume: dict[str, Any], on_skip: Callable[[Any], None]) -> StateError | None:
+    def _draw_again(self, resume: dict[str, Any], on_skip: Callable[[Any], None]) -> str | None:
         """The batches that had been had; returns what was wrong with them."""
         own = resume["rank"] == world_of(self._loader())[0]
         if not own:  # of another rank's state: its indices are checked, and mine dropped
@@ -268,7 +268,7 @@ class Run(_C.Passage):
                 self._note(self._step())
             except StopIteration:
                 wanted = counted(resume["batches"], "batch", "batches")
-                return StateError(f"the state is {wanted} into its epoch, but the sampler gave only {done:,}")
+                return f"the state is {wanted} into its epoch, but the sampler gave only {done:,}"
             batch = self.give()
             self.delivered()
             on_skip(batch)
@@ -288,7 +288,7 @@ class Run(_C.Passage):
         for batch in itertools.islice(inner, int(resume["batches"])):
             crc = _C.batch_checksum(crc, batch)
         if (wrong := _replay_problem(crc, resume)) is not None:
-            raise wrong
+            raise StateError(wrong)
 
     def stands_behind(self, resume: dict[str, Any]) -> None:
         """The batches that had been had need not be drawn again: the dataset knows its place."""
@@ -344,10 +344,10 @@ def _interrupted() -> RuntimeError:
     )
 
 
-def _replay_problem(checksum: int, resume: dict[str, Any]) -> StateError | None:
+def _replay_problem(checksum: int, resume: dict[str, Any]) -> str | None:
     if checksum == int(resume["checksum"]):
         return None
-    return StateError(
+    return (
         "the sampler gave other indices than in the run that the state is from, in its first "
         f"{counted(resume['batches'], 'batch', 'batches')}: it draws from a generator that the loader "
         "does not know (give it to the loader as generator=), or the data set has changed"
