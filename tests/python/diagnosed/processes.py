@@ -18,6 +18,7 @@ class Numbers:
 
     def __getitem__(self, index):
         if index == self.kill and get_worker_info() is not None:
+            time.sleep(1)  # until the batches before have been fetched from this process
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.001)
         return index
