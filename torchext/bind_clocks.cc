@@ -42,10 +42,11 @@ T* MemoryOf(const at::Tensor& memory, size_t count) {
 // A worker's row of its iterator's block.
 class WorkerRow : public PythonWorker {
  public:
-  WorkerRow(at::Tensor histograms, at::Tensor slow, const Clock& clock)
+  WorkerRow(at::Tensor histograms, at::Tensor slow, const py::object& time)
       : PythonWorker(MemoryOf<Histogram>(histograms, kPythonKinds),
-                     MemoryOf<PythonSlowSample>(slow, kPythonSlowKept), clock,
-                     ThreadTimesReader(clock, true)),
+                     MemoryOf<PythonSlowSample>(slow, kPythonSlowKept), ClockOf(time),
+                     // In a time that tests make, a core is always there.
+                     ThreadTimesReader(ClockOf(time), time.is_none())),
         histograms_(std::move(histograms)),
         slow_(std::move(slow)) {}
 
@@ -127,8 +128,7 @@ void BindWorker(py::module_* m) {
   m->def("add_native_span", [](int64_t ns) { NativeSpansNs() += ns; }, py::arg("ns"));
   py::class_<WorkerRow>(*m, "WorkerRow")
       .def("__init__", Init(+[](at::Tensor histograms, at::Tensor slow, const py::object& time) {
-             return std::make_unique<WorkerRow>(std::move(histograms), std::move(slow),
-                                                ClockOf(time));
+             return std::make_unique<WorkerRow>(std::move(histograms), std::move(slow), time);
            }),
            kInit, py::arg("histograms"), py::arg("slow"), py::arg("time") = py::none())
       .def("begin", &WorkerRow::Begin)

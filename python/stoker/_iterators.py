@@ -144,7 +144,7 @@ class _Timed(HandsOver):
         ), resume
 
     def _begun(self, resume: dict[str, Any] | None) -> None:
-        run = self._run()
+        run = self._sampler_iter
         run.base_seed = int(self._base_seed)  # type: ignore[attr-defined]
         run.dataset_states = self._states.record if self._states.possible else None
         self._first_batch = self._given = 0
@@ -172,9 +172,6 @@ class _Timed(HandsOver):
             run.delivered(raised=True)
         else:
             run.delivered()
-
-    def _run(self) -> Run:
-        return self._sampler_iter
 
     def _next_data(self) -> Any:
         self._meter.asked()
@@ -271,7 +268,7 @@ class _Timed(HandsOver):
 
     def _note(self, data: Guarded) -> None:
         loader = self._loader
-        batch = self._run().batches
+        batch = self._sampler_iter.batches
         for failed in data.failures:
             action = "skipped" if failed.replaced_by is None else "replaced"
             index = failed.index if isinstance(failed.index, int) else -1
@@ -360,7 +357,7 @@ class TimedMultiProcessIterator(_Timed, torch_dataloader._MultiProcessingDataLoa
         super()._try_put_index()
 
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
-        epoch = None if first_iter else self._run().epoch + 1
+        epoch = None if first_iter else self._sampler_iter.epoch + 1
         if not first_iter:
             self._first_batch = 0
             self._given = 0
@@ -370,6 +367,6 @@ class TimedMultiProcessIterator(_Timed, torch_dataloader._MultiProcessingDataLoa
             self._errors = self._loader._log.epoch
         super()._reset(loader, first_iter)
         if epoch is not None:
-            self._run().base_seed, self._run().epoch = int(self._base_seed), epoch
-            self._run().dataset_states = self._states.record if self._states.possible else None
+            self._sampler_iter.base_seed, self._sampler_iter.epoch = int(self._base_seed), epoch
+            self._sampler_iter.dataset_states = self._states.record if self._states.possible else None
             self._meter.iterator_made()

@@ -6,12 +6,9 @@ import functools
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch.utils.data import DataLoader as TorchLoader
-
-if TYPE_CHECKING:
-    from .dataloader import DataLoader
 
 # Note [Loaders that were taken apart]
 # Frameworks make a loader of torch's class out of the parts of one that they are given: its dataset, and its
@@ -24,7 +21,7 @@ _MOST_AROUND = 8  # samplers around one another
 class _Parts:
     """What a native loader was made of. The loader itself may be gone when they are iterated."""
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
+    def __init__(self, loader: TorchLoader[Any]) -> None:
         self.kind = type(loader).__name__
         self.loader = weakref.ref(loader)
         self.dataset = _reference(loader.dataset)
@@ -48,7 +45,7 @@ def _reference(thing: Any) -> Callable[[], Any]:
 _native: list[_Parts] = []
 
 
-def watch(loader: DataLoader[Any]) -> None:
+def watch(loader: TorchLoader[Any]) -> None:
     """Say so, once, where the parts of ``loader`` are iterated in another one."""
     _native[:] = [parts for parts in _native if not parts.are_gone()]
     _native.append(_Parts(loader))
@@ -56,7 +53,7 @@ def watch(loader: DataLoader[Any]) -> None:
         TorchLoader._get_iterator = _saying_so(TorchLoader._get_iterator)  # type: ignore[method-assign]
 
 
-def was_said(loader: DataLoader[Any]) -> None:
+def was_said(loader: TorchLoader[Any]) -> None:
     """The script has been told of it."""
     _native[:] = [parts for parts in _native if parts.loader() is not loader]
 

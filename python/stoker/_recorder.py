@@ -8,7 +8,6 @@ whether that led to the same place.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import itertools
@@ -23,20 +22,13 @@ from torch.utils.data.distributed import DistributedSampler
 from . import _C
 from ._sampler_states import SamplerStates
 from ._signals import is_interrupt
+from ._state_values import decoded
 from ._words import counted
 from .distributed import ShardSampler
 from .errors import StateError
 
 if TYPE_CHECKING:
     from .dataloader import DataLoader
-
-
-def encoded(state: torch.Tensor) -> str:
-    return base64.b64encode(state.numpy().tobytes()).decode("ascii")
-
-
-def _decoded(text: str) -> torch.Tensor:
-    return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)
 
 
 def generators(loader: DataLoader[Any]) -> dict[str, torch.Generator]:
@@ -421,7 +413,7 @@ def set_generators(generators: dict[str, torch.Generator], state: dict[str, Any]
 def _set_generator(generator: torch.Generator, state: dict[str, Any], name: str, when: str) -> bool:
     saved = state["generators"].get(name, {}).get(when)
     if saved is not None:
-        generator.set_state(_decoded(saved))
+        generator.set_state(decoded(saved))
     return saved is not None
 
 

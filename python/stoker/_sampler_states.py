@@ -6,14 +6,12 @@ import copy
 import json
 import pickle
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch.utils.data import BatchSampler
+from torch.utils.data import DataLoader as TorchLoader
 
 from .errors import StateError
-
-if TYPE_CHECKING:
-    from .dataloader import DataLoader
 
 # Note [A sampler's own state]
 # As torchdata's StatefulDataLoader does, a loader saves state_dict() of a sampler or batch sampler that also
@@ -71,9 +69,9 @@ class SamplerStates:
         start: from before the first batch; None: nothing has a state.
     """
 
-    def __init__(self, loader: DataLoader[Any], single: Any, saved: dict[str, Any] | None) -> None:
+    def __init__(self, loader: TorchLoader[Any], single: Any, saved: dict[str, Any] | None) -> None:
         """``single``: the sampler of single indices; ``saved``: the state to resume from."""
-        order = loader._index_sampler
+        order: Any = loader._index_sampler
         plain = type(order) is BatchSampler
         if plain:
             single = order.sampler

@@ -12,14 +12,13 @@ from ._recorder import (
     Recorder,
     Run,
     deals_in_turn,
-    encoded,
     generators,
     is_iterable,
     sampler_of,
     states_of,
     world_of,
 )
-from ._state_values import check_values, shown
+from ._state_values import check_values, encoded, shown
 from .errors import StateError
 
 if TYPE_CHECKING:

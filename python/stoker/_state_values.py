@@ -6,16 +6,26 @@ another. All that resuming will rely on is looked at here, before anything of th
 
 from __future__ import annotations
 
+import base64
 import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
-from ._recorder import _decoded
 from .errors import StateError
 
 _LIMIT = 2**62  # of counts, so that the core's 64 bits hold them and their successors
+
+
+def encoded(state: torch.Tensor) -> str:
+    """A generator's state, of the types that JSON has."""
+    return base64.b64encode(state.numpy().tobytes()).decode("ascii")
+
+
+def decoded(text: str) -> torch.Tensor:
+    """What ``encoded`` was given."""
+    return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)
 
 
 def shown(value: Any) -> str:
@@ -102,9 +112,9 @@ def _check_generators(state: Mapping[str, Any], generators: Mapping[str, torch.G
 def _check_generator(title: str, text: Any, generator: torch.Generator | None) -> None:
     """Whether ``text`` is a state of such a generator; None: of one that the loader does not have."""
     try:
-        decoded = _decoded(text)
+        state = decoded(text)
         if generator is not None:
-            torch.Generator(generator.device).set_state(decoded)
+            torch.Generator(generator.device).set_state(state)
     except Exception as e:  # of base64, of torch
         reason = str(e).partition("\n")[0] or type(e).__name__
         raise StateError(f"the state's generator {title}, cannot be restored: {reason}") from None

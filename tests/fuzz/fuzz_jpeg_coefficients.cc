@@ -13,7 +13,6 @@
 #include <string>
 
 #include "harness.h"
-#include "image/simd.h"
 #include "own_coefficients.h"
 
 namespace stoker::fuzz {
@@ -165,9 +164,7 @@ void Check(ByteSpan jpeg) {
 }  // namespace stoker::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  // Each input on one of the targets; which one depends on the input alone.
-  static const auto targets = stoker::SimdTargets();
-  stoker::SetSimdTarget(targets[size % targets.size()]);
+  stoker::fuzz::SetTargetBy(size);
   stoker::fuzz::Check({data, size});
   return 0;
 }

@@ -10,7 +10,6 @@
 #include "codec/jpeg/jpeg_decoder.h"
 #include "codec/jpeg/turbo_decoder.h"
 #include "harness.h"
-#include "image/simd.h"
 
 namespace stoker::fuzz {
 namespace {
@@ -101,9 +100,7 @@ void Check(Input in) {
 }  // namespace stoker::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  // Each input on one of the targets; which one depends on the input alone.
-  static const auto targets = stoker::SimdTargets();
-  stoker::SetSimdTarget(targets[size % targets.size()]);
+  stoker::fuzz::SetTargetBy(size);
   stoker::fuzz::Check({data, size});
   return 0;
 }

@@ -10,7 +10,6 @@
 
 #include "base/error.h"
 #include "harness.h"
-#include "image/simd.h"
 #include "pipeline/load_sample.h"
 #include "reference_sample.h"
 
@@ -174,9 +173,7 @@ void Check(Input in) {
 }  // namespace stoker::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  // Each input on one of the targets; which one depends on the input alone.
-  static const auto targets = stoker::SimdTargets();
-  stoker::SetSimdTarget(targets[size % targets.size()]);
+  stoker::fuzz::SetTargetBy(size);
   stoker::fuzz::Check({data, size});
   return 0;
 }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/bytes.h"
+#include "image/simd.h"
 
 namespace stoker::fuzz {
 
@@ -16,6 +17,12 @@ namespace stoker::fuzz {
 [[noreturn]] inline void Finding(const std::string& what) {
   std::fprintf(stderr, "FINDING: %s\n", what.c_str());
   std::abort();
+}
+
+// Each input is tried on one of the SIMD targets; which one depends on its size alone.
+inline void SetTargetBy(size_t size) {
+  static const auto targets = SimdTargets();
+  SetSimdTarget(targets[size % targets.size()]);
 }
 
 // Numbers from the front of the input. Past its end they are all zero.
